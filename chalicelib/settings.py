@@ -1,0 +1,93 @@
+"""The environment, read once into a frozen dataclass. `docs/settings.md` lists every variable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, cast
+
+from weighbridge.contract.errors import InvalidRequest
+
+Anonymous = Literal["none", "read", "write", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the stores are and how long signatures live. Names are those of the variables."""
+
+    catalog: str = "dynamodb:weighbridge"
+    """`WEIGHBRIDGE_CATALOG`: `dynamodb:TABLE` or `sqlite:PATH`."""
+    bucket: str = "weighbridge-artifacts"
+    """`WEIGHBRIDGE_BUCKET`: the artifact bucket."""
+    site_bucket: str = "weighbridge-site"
+    """`WEIGHBRIDGE_SITE_BUCKET`: the bucket of the rendered pages."""
+    region: str = "us-east-1"
+    """`WEIGHBRIDGE_REGION`, else `AWS_REGION`."""
+    s3_endpoint: str = ""
+    """`WEIGHBRIDGE_S3_ENDPOINT`: an S3-compatible store instead of S3, as the server reaches it."""
+    s3_public_endpoint: str = ""
+    """`WEIGHBRIDGE_S3_PUBLIC_ENDPOINT`: the same as clients reach it; presigned URLs carry it."""
+    s3_access_key: str = ""
+    """`WEIGHBRIDGE_S3_ACCESS_KEY`: keys for that store; empty: the usual AWS credentials."""
+    s3_secret_key: str = ""
+    """`WEIGHBRIDGE_S3_SECRET_KEY`."""
+    s3_ca_file: str = ""
+    """`WEIGHBRIDGE_S3_CA_FILE`: certificates to trust when the server itself speaks TLS to it."""
+    dynamodb_endpoint: str = ""
+    """`WEIGHBRIDGE_DYNAMODB_ENDPOINT`: a DynamoDB-compatible service."""
+    queue: str = "none"
+    """`WEIGHBRIDGE_QUEUE`: `sqs:INDEX_URL,RENDER_URL`, `sqlite:PATH` or `none`."""
+    inbox_role: str = ""
+    """`WEIGHBRIDGE_INBOX_ROLE`: the role whose session credentials `inbox grant` hands out (AWS)."""
+    inbox_identities: str = ""
+    """`WEIGHBRIDGE_INBOX_IDENTITIES`: address of the local store's identity file (embedded)."""
+    public_url: str = ""
+    """`WEIGHBRIDGE_PUBLIC_URL`: where browsers and clients reach the server."""
+    secret: str = ""
+    """`WEIGHBRIDGE_SECRET`: 32 random bytes or more; signs cookies and sign-in tickets."""
+    anonymous: Anonymous = "none"
+    """`WEIGHBRIDGE_ANONYMOUS`: what callers without a token may do (loopback only)."""
+    sign_seconds: int = 3600
+    """`WEIGHBRIDGE_SIGN_SECONDS`: lifetime of presigned URLs."""
+    lease_seconds: int = 3600
+    """`WEIGHBRIDGE_LEASE_SECONDS`: how long an unreferenced blob is kept for its uploader."""
+    stale_seconds: int = 7 * 86400
+    """`WEIGHBRIDGE_STALE_SECONDS`: uploads and open versions untouched for longer are swept."""
+
+
+_DEFAULTS = Settings()
+
+
+def read(env: Mapping[str, str]) -> Settings:
+    """The settings that `env` holds; an unusable value is an error that names its variable."""
+    values: dict[str, str | int] = {}
+    for name in Settings.__slots__:
+        text = env.get(f"WEIGHBRIDGE_{name.upper()}", "")
+        if not text and name == "region":
+            text = env.get("AWS_REGION", "") or env.get("AWS_DEFAULT_REGION", "")
+        if not text:
+            continue
+        if isinstance(getattr(_DEFAULTS, name), int):
+            if not text.isdigit():
+                raise InvalidRequest(
+                    f"WEIGHBRIDGE_{name.upper()} must be a whole number of seconds, not {text!r}"
+                )
+            values[name] = int(text)
+        else:
+            values[name] = text
+    settings = Settings(**cast("dict[str, str]", values))  # type: ignore[arg-type]
+    if settings.anonymous not in ("none", "read", "write", "admin"):
+        raise InvalidRequest(
+            f"WEIGHBRIDGE_ANONYMOUS must be none, read, write or admin, not {settings.anonymous!r}"
+        )
+    if settings.catalog.partition(":")[0] not in ("dynamodb", "sqlite"):
+        raise InvalidRequest(
+            f"WEIGHBRIDGE_CATALOG must be dynamodb:TABLE or sqlite:PATH, not {settings.catalog!r}"
+        )
+    return settings
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return read(os.environ)
