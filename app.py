@@ -1,0 +1,65 @@
+"""Every Lambda function at a glance: the API's routes, the event handlers, the schedule."""
+
+import json
+import os
+from typing import Any
+
+from chalice import Chalice, Rate
+from chalice.app import CloudWatchEvent, SQSEvent
+
+from chalicelib.api import access, checkpoints, models, pages, projects, uploads, versions
+
+app = Chalice(app_name="weighbridge")
+app.log.setLevel("INFO")
+
+for module in (access, projects, models, versions, checkpoints, uploads, pages):
+    app.register_blueprint(module.routes)
+
+
+def _each(event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:
+    """Handles each message; only those that failed come back (partial batch failure)."""
+    failed = []
+    for record in event:
+        try:
+            handle(json.loads(record.body))
+        except Exception:
+            app.log.exception("message failed: %s", record.body[:1000])
+            failed.append({"itemIdentifier": record.to_dict()["messageId"]})
+    return {"batchItemFailures": failed}
+
+
+@app.on_sqs_message(
+    queue=os.environ.get("WEIGHBRIDGE_INDEX_QUEUE", "weighbridge-index"), batch_size=10
+)
+def index_object(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
+    """S3 said that an object arrived: look at it, and write down what is found."""
+    from chalicelib.indexing import objects
+    from chalicelib.wiring import stores
+
+    return _each(event, lambda body: objects.look(stores(), body["detail"]["object"]["key"]))
+
+
+@app.on_sqs_message(
+    queue=os.environ.get("WEIGHBRIDGE_RENDER_QUEUE", "weighbridge-render"), batch_size=10
+)
+def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
+    """Something changed in a project: drain its outbox into its history and its pages."""
+    from chalicelib.catalogue import drain
+    from chalicelib.wiring import stores
+
+    return _each(event, lambda body: drain.project(stores(), body["project"]))
+
+
+@app.schedule(Rate(5, unit=Rate.MINUTES))
+def sweep(event: CloudWatchEvent) -> dict[str, int]:
+    """Repairs what events missed and frees what nothing refers to."""
+    from dataclasses import asdict
+
+    from chalicelib.catalogue import drain
+    from chalicelib.registry import sweep as sweeping
+    from chalicelib.wiring import stores
+
+    report = sweeping.run(stores())
+    drain.everything(stores())
+    app.log.info("sweep %s", json.dumps(asdict(report)))
+    return asdict(report)

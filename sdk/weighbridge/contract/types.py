@@ -649,3 +649,15 @@ class Health:
     time: str
     catalog: str = ""
     blobs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRequest:
+    """Asks for inbox credentials that live for some days."""
+
+    days: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """An empty body."""

@@ -1,0 +1,77 @@
+"""Projects over HTTP."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.registry import access, models, outbox, projects
+from chalicelib.wiring import stores
+from weighbridge.contract.types import (
+    Deleted,
+    EventPage,
+    InboxGrant,
+    InboxRequest,
+    NewProject,
+    Project,
+    ProjectChanges,
+    ProjectPage,
+)
+
+routes = Blueprint(__name__)
+BASE = "/api/projects"
+
+
+@endpoint(routes, "GET", BASE, None, answers=ProjectPage, query=PAGED)
+def listing(call: Call) -> ProjectPage:
+    """Projects that the token may read, by name."""
+    found = projects.listing(stores(), limit=call.limit, page=call.page)
+    return ProjectPage(tuple(p for p in found.items if call.who.sees(p.name)), found.next)
+
+
+@endpoint(routes, "POST", BASE, None, body=NewProject, answers=Project, status=201)
+def create(call: Call) -> Project:
+    """Creates a project."""
+    call.who.require("write", call.body.name)
+    return projects.create(stores(), call.by, call.body)
+
+
+@endpoint(routes, "GET", BASE + "/{project}", "read", answers=Project)
+def show(call: Call) -> Project:
+    """One project."""
+    return projects.find(stores(), call.project).project
+
+
+@endpoint(
+    routes, "PATCH", BASE + "/{project}", "admin", body=ProjectChanges, answers=Project
+)
+def change(call: Call) -> Project:
+    """Changes a project's description, or opens and closes its inbox."""
+    return projects.change(stores(), call.by, call.project, call.body)
+
+
+@endpoint(routes, "DELETE", BASE + "/{project}", "delete", answers=Deleted)
+def delete(call: Call) -> Deleted:
+    """Deletes an empty project."""
+    return projects.delete(stores(), call.by, call.project)
+
+
+@endpoint(
+    routes, "POST", BASE + "/{project}/inbox", "admin", body=InboxRequest, answers=InboxGrant
+)
+def inbox(call: Call) -> InboxGrant:
+    """Hands out credentials that can only put objects into the project's inbox."""
+    return access.grant_inbox(stores(), call.by, call.project, call.body.days)
+
+
+@endpoint(
+    routes, "GET", BASE + "/{project}/events", "read", answers=EventPage, query=("model", *PAGED)
+)
+def events(call: Call) -> EventPage:
+    """The project's history (or one model's), newest first."""
+    record = projects.find(stores(), call.project)
+    model = call.one("model")
+    if model:
+        models.within(stores(), record.id, record.project.name, model)
+    return outbox.history(
+        stores(), record.id, record.project.created, model=model or None, limit=call.limit,
+        page=call.page,
+    )  # fmt: skip

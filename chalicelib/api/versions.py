@@ -1,0 +1,168 @@
+"""Versions over HTTP."""
+
+from chalice.app import Blueprint
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.api.models import ONE as MODEL
+from chalicelib.registry import (
+    changing,
+    compare,
+    downloads,
+    facts,
+    models,
+    publishing,
+    versions,
+)
+from chalicelib.wiring import stores
+from weighbridge.contract import references
+from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.types import (
+    ApprovalChange,
+    Comparison,
+    Deleted,
+    DownloadRequest,
+    Downloads,
+    FileList,
+    FilePage,
+    NewVersion,
+    Version,
+    VersionChanges,
+    VersionCommit,
+    VersionFacts,
+    VersionPage,
+)
+
+routes = Blueprint(__name__)
+BASE = MODEL + "/versions"
+ONE = BASE + "/{version}"
+
+
+def found(call: Call) -> versions.VersionRecord:
+    """The version of the path."""
+    return versions.resolve(stores(), call.project, call.model, call.version)
+
+
+@endpoint(
+    routes, "GET", BASE, "read", answers=VersionPage, query=("state", "order", *PAGED)
+)
+def listing(call: Call) -> VersionPage:
+    """Ready (or open) versions of a model, newest first."""
+    order = call.one("order", "newest")
+    if order not in ("newest", "oldest"):
+        raise InvalidRequest(f"order must be newest or oldest, not {order!r}")
+    record = models.find(stores(), call.project, call.model)
+    return versions.listing(
+        stores(), record, state=call.one("state", "ready"), newest=order == "newest",
+        limit=call.limit, page=call.page,
+    )  # fmt: skip
+
+
+@endpoint(routes, "POST", BASE, "write", body=NewVersion, answers=Version, status=201)
+def begin(call: Call) -> Version:
+    """Opens the next version."""
+    return publishing.begin(stores(), call.by, call.project, call.model, call.body)
+
+
+@endpoint(routes, "GET", MODEL + "/best", "read", answers=Version, query=("metric",))
+def best(call: Call) -> Version:
+    """The version with the best value of a metric."""
+    record = models.find(stores(), call.project, call.model)
+    return versions.best(stores(), record, call.one("metric")).version
+
+
+@endpoint(routes, "GET", ONE, "read", answers=Version)
+def show(call: Call) -> Version:
+    """One version, by number, alias, `=label` or `latest`."""
+    return found(call).version
+
+
+@endpoint(routes, "PATCH", ONE, "write", body=VersionChanges, answers=Version)
+def change(call: Call) -> Version:
+    """Changes what describes a ready version; its files never change."""
+    return changing.change(
+        stores(), call.by, call.project, call.model, call.version, call.body
+    )
+
+
+@endpoint(routes, "DELETE", ONE, "delete", answers=Deleted)
+def delete(call: Call) -> Deleted:
+    """Deletes a version that nothing refers to, or aborts an open one."""
+    return changing.delete(stores(), call.by, call.project, call.model, call.version)
+
+
+@endpoint(routes, "POST", ONE + "/files", "write", body=FilePage, answers=Version)
+def add_files(call: Call) -> Version:
+    """Adds a page of files to an open version."""
+    return publishing.add_files(stores(), call.project, call.model, call.number, call.body)
+
+
+@endpoint(routes, "POST", ONE + "/commit", "write", body=VersionCommit, answers=Version)
+def commit(call: Call) -> Version:
+    """Publishes an open version."""
+    for parent in call.body.parents:
+        call.who.require("read", references.parse(parent).project)
+    return publishing.commit(
+        stores(), call.by, call.project, call.model, call.number, call.body
+    )
+
+
+@endpoint(routes, "POST", ONE + "/abort", "write", answers=Version)
+def abort(call: Call) -> Version:
+    """Gives an open version up."""
+    return publishing.abort(stores(), call.by, call.project, call.model, call.number)
+
+
+@endpoint(routes, "POST", ONE + "/approval", "approve", body=ApprovalChange, answers=Version)
+def approve(call: Call) -> Version:
+    """Approves or rejects a version."""
+    return changing.approve(
+        stores(), call.by, call.project, call.model, call.version, call.body
+    )
+
+
+@endpoint(routes, "GET", ONE + "/files", "read", answers=FileList, query=PAGED)
+def files(call: Call) -> FileList:
+    """The files of a version by path."""
+    record = found(call)
+    return downloads.files(
+        stores(), record.model.project_id, record.version.manifest, limit=call.limit,
+        page=call.page,
+    )  # fmt: skip
+
+
+@endpoint(
+    routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads
+)
+def sign(call: Call) -> Downloads:
+    """Signs GETs of a version's blobs."""
+    record = found(call)
+    return downloads.sign(
+        stores(), record.model.project_id, record.version.manifest, call.body
+    )
+
+
+@endpoint(routes, "GET", ONE + "/facts", "read", answers=VersionFacts)
+def show_facts(call: Call) -> VersionFacts:
+    """What indexing found in a version's files."""
+    record = found(call)
+    if not record.version.manifest:
+        return VersionFacts(())
+    entries = versions.files(stores(), record.model.project_id, record.version.manifest)
+    return facts.of_files(stores(), record.model.project_id, entries)
+
+
+@endpoint(routes, "GET", "/api/compare", None, answers=Comparison, query=("ref",))
+def compared(call: Call) -> Comparison:
+    """What differs between two to six versions, differences only."""
+    return comparison(call, call.query.get("ref", []))
+
+
+def comparison(call: Call, texts: list[str]) -> Comparison:
+    """Compares the versions that references name, if the caller may read them."""
+    sides = []
+    for text in texts[: compare.MOST + 1]:
+        reference = references.parse(text)
+        call.who.require("read", reference.project)
+        selector = reference.version or references.LATEST
+        sides.append(versions.resolve(stores(), reference.project, reference.model, selector))
+    return compare.compare(stores(), sides)

@@ -1,0 +1,430 @@
+"""Views → pages: pure functions of data. Which template shows what, and the JSON beside it.
+
+Nothing here reads, renders or writes. Compare pages are in `comparing.py`.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chalicelib.catalogue import charts, slugs, tables, tensors
+from chalicelib.catalogue.views import (
+    RANGE,
+    CheckpointsView,
+    ErrorView,
+    HomeView,
+    ModelRow,
+    ModelView,
+    ProjectView,
+    RangeView,
+    SignInView,
+    VersionView,
+)
+from weighbridge.contract import codec, references
+from weighbridge.contract.errors import RegistryError
+from weighbridge.contract.types import Checkpoint, FileFacts, Model, ModelSettings, Version
+
+INDEX = "index.json"
+TENSORS = "tensors.json"
+INLINE_TENSORS = 200
+MOST_FILES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page before it is rendered. `documents` are the JSON files beside it, by file name."""
+
+    path: str
+    template: str
+    data: Mapping[str, Any]
+    documents: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def json(self) -> Any:
+        """The document `index.json`, or None."""
+        return self.documents.get(INDEX)
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """One step of the path shown above a page."""
+
+    text: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A reference, with the address of its page where it has one that is known to exist."""
+
+    text: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """How to get a version's files, ready to be pasted: every part is quoted for its language."""
+
+    cli: str
+    python: str
+    curl: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileTensors:
+    """The tensors of one file."""
+
+    path: str
+    tree: tensors.Tree
+    count: int
+    parameters: int
+
+
+def reference(version: Version) -> str:
+    """`project/model@7`."""
+    return f"{version.project}/{version.model}@{version.number}"
+
+
+def pull(project: str, model: str, selector: str) -> Pull:
+    """The commands that pull a version."""
+    ref = f"{project}/{model}@{selector}"
+    name = model if len(model) <= 40 and model.replace("-", "").replace("_", "").isalnum() else "model"
+    api = shlex.quote(f"{slugs.api_path(project, model)}/versions/{selector}/files")
+    address = f'"$WEIGHBRIDGE_URL"{api}'
+    return Pull(
+        f"weighbridge pull {shlex.quote(ref)} --to {shlex.quote(name)}",
+        "import weighbridge\n\n"
+        f"weighbridge.Registry().pull({_python(ref)}, to={_python(name)})",
+        f'curl -sSf -H "Authorization: Bearer $WEIGHBRIDGE_TOKEN" \\\n  {address}',
+    )
+
+
+def _python(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def model_link(model: Model) -> str:
+    """The address of a model's page."""
+    return slugs.model_path(model.project, model.name, model.id)
+
+
+def version_link(model: Model, number: int) -> str:
+    """The address of a version's page."""
+    return slugs.version_path(model.project, model.name, model.id, number)
+
+
+def _crumbs(project: str, model: Model | None = None, number: int = 0) -> tuple[Crumb, ...]:
+    crumbs = [Crumb("Projects", "/"), Crumb(project, slugs.project_path(project))]
+    if model is not None:
+        crumbs.append(Crumb(model.name, model_link(model)))
+        if number:
+            crumbs.append(Crumb(f"@{number}", version_link(model, number)))
+    return tuple(crumbs)
+
+
+def lineage_link(ref: str, model: Model) -> Link:
+    """A parent or child with its address, where the reference alone tells it.
+
+    A long name's folder carries the model's id, which only a version of the same model shares.
+    """
+    try:
+        found = references.parse(ref)
+    except RegistryError:
+        return Link(ref)
+    if found.version is None or found.version.kind != "number":
+        return Link(ref)
+    same = (found.project, found.model) == (model.project, model.name)
+    slug = slugs.model_slug(found.model, model.id if same else "")
+    if slug == "~~":
+        return Link(ref)
+    return Link(ref, f"{slugs.project_path(found.project)}{slug}/{found.version.number}/")
+
+
+# Home and project
+
+
+def home_page(view: HomeView) -> Page:
+    """The projects a principal may read."""
+    return Page(
+        "/", "home.html",
+        {"title": "Projects", "view": view, "crumbs": (), "who": view.who,
+         "links": {p.project.name: slugs.project_path(p.project.name) for p in view.projects}},
+        {INDEX: {"kind": "home", "projects": view.projects}},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """A model's row as the project's table shows it."""
+
+    row: ModelRow
+    path: str
+    metric: str
+    value: float | None
+    spark: charts.Sparkline | None
+    aliases: tuple[tuple[str, int, str], ...]
+
+
+def _shown_model(row: ModelRow) -> ShownModel:
+    model = row.model
+    metric = model.settings.main_metric
+    value = row.latest.metrics.get(metric) if row.latest else None
+    aliases = tuple(
+        (alias, number, version_link(model, number))
+        for alias, number in sorted(model.aliases.items())
+    )
+    spark = charts.sparkline(metric, row.series) if metric else None
+    return ShownModel(row, model_link(model), metric, value, spark, aliases)
+
+
+def project_page(view: ProjectView) -> Page:
+    """A project with its models."""
+    name = view.project.name
+    return Page(
+        slugs.project_path(name), "project.html",
+        {"title": name, "view": view, "crumbs": _crumbs(name)[:1],
+         "rows": tuple(_shown_model(row) for row in view.rows)},
+        {INDEX: {"kind": "project", "project": view.project, "models": view.rows,
+                 "more": view.more}},
+    )  # fmt: skip
+
+
+# Model
+
+
+def _ranges(model: Model, highest: int) -> tuple[Link, ...]:
+    """The addresses of all range pages, newest first."""
+    starts = range(1, highest + 1, RANGE)
+    return tuple(
+        Link(f"{first}–{first + RANGE - 1}",
+             slugs.range_path(model.project, model.name, model.id, first))
+        for first in reversed(starts)
+    )  # fmt: skip
+
+
+def _versions_table(model: Model, versions: Sequence[Version]) -> dict[str, Any]:
+    return {
+        "versions": versions,
+        "columns": tables.of_versions(versions, model.settings),
+        "paths": {v.number: version_link(model, v.number) for v in versions},
+        "refs": {v.number: reference(v) for v in versions},
+    }
+
+
+def model_page(view: ModelView) -> Page:
+    """A model: how to pull it, its aliases with their history, its newest versions."""
+    model = view.model
+    metric = model.settings.main_metric
+    direction = model.settings.directions.get(metric, "")
+    chart = metric and charts.line_chart(
+        f"{metric} by version", (charts.Series(metric, view.series),), "version", direction, at="@"
+    )
+    known = {v.number for v in view.versions} | set(model.aliases.values())
+    latest = view.versions[0] if view.versions else None
+    selector = _favourite(model) or "latest"
+    return Page(
+        model_link(model), "model.html",
+        {"title": f"{model.project}/{model.name}", "view": view, "model": model,
+         "crumbs": _crumbs(model.project), "chart": chart, "latest": latest,
+         "pull": pull(model.project, model.name, selector) if latest else None,
+         "selector": selector, "table": _versions_table(model, view.versions),
+         "aliases": tuple((a, n, version_link(model, n)) for a, n in sorted(model.aliases.items())),
+         "known": {number: version_link(model, number) for number in known},
+         "open": tuple((v, version_link(model, v.number)) for v in view.open),
+         "ranges": _ranges(model, view.highest),
+         "compare": _latest_two(view.versions)},
+        {INDEX: {"kind": "model", "model": model, "card": view.card, "versions": view.versions,
+                 "count": view.count, "highest": view.highest, "open": view.open,
+                 "moves": view.moves, "series": view.series,
+                 "ranges": [link.path for link in _ranges(model, view.highest)]}},
+    )  # fmt: skip
+
+
+def _favourite(model: Model) -> str:
+    """The alias most people pull: `production` if there is one, else the first by name."""
+    return "production" if "production" in model.aliases else min(model.aliases, default="")
+
+
+def _latest_two(versions: Sequence[Version]) -> str:
+    if len(versions) < 2:
+        return ""
+    return slugs.compare_path([reference(versions[1]), reference(versions[0])])
+
+
+def range_page(view: RangeView) -> Page:
+    """A hundred versions of a model."""
+    model = view.model
+    path = slugs.range_path(model.project, model.name, model.id, view.first)
+    older = view.first - RANGE
+    return Page(
+        path, "versions.html",
+        {"title": f"{model.project}/{model.name}, versions {view.first} to {view.last}",
+         "view": view, "model": model, "crumbs": _crumbs(model.project, model),
+         "table": _versions_table(model, view.versions),
+         "older": slugs.range_path(model.project, model.name, model.id, older) if older > 0 else ""},
+        {INDEX: {"kind": "versions", "model": f"{model.project}/{model.name}",
+                 "first": view.first, "last": view.last, "versions": view.versions}},
+    )  # fmt: skip
+
+
+# Version
+
+
+def _file_tensors(items: Sequence[FileFacts]) -> tuple[FileTensors, ...]:
+    return tuple(
+        FileTensors(
+            item.path, tensors.tree(item.facts.tensors), len(item.facts.tensors),
+            sum(tensors.parameters(t) for t in item.facts.tensors),
+        )
+        for item in items
+        if item.facts and item.facts.tensors
+    )  # fmt: skip
+
+
+def _without_tensors(item: FileFacts) -> FileFacts:
+    return replace(item, facts=replace(item.facts, tensors=())) if item.facts else item
+
+
+def version_page(view: VersionView) -> Page:
+    """One version: files, tensors, metrics, params, where it comes from and what came of it."""
+    version, model = view.version, view.model
+    items = view.facts.items
+    trees = _file_tensors(items)
+    total = sum(t.count for t in trees)
+    aside = total > INLINE_TENSORS
+    listed = tuple(_without_tensors(item) for item in items) if aside else items
+    last = view.checkpoints[-1] if view.checkpoints else None
+    documents: dict[str, Any] = {
+        INDEX: {
+            "kind": "version", "version": version, "files": listed,
+            "complete": view.facts.complete, "tensors": total,
+            "parents": version.parents, "children": view.children, "moves": view.moves,
+            "checkpoints": {"count": view.checkpoint_count, "last": last},
+        }
+    }  # fmt: skip
+    if aside:
+        documents[TENSORS] = {
+            "kind": "tensors", "reference": reference(version),
+            "files": [{"path": i.path, "tensors": i.facts.tensors} for i in items
+                      if i.facts and i.facts.tensors],
+        }  # fmt: skip
+    ref = reference(version)
+    return Page(
+        version_link(model, version.number), "version.html",
+        {"title": ref, "view": view, "version": version, "model": model, "ref": ref,
+         "crumbs": _crumbs(model.project, model), "files": items[:MOST_FILES],
+         "unlisted": version.files - len(items[:MOST_FILES]), "trees": trees,
+         "tensor_count": total, "tensors_file": TENSORS if aside else "",
+         "parameters": sum(i.facts.parameters for i in items if i.facts),
+         "metrics": tables.ordered(version.metrics, model.settings),
+         "params": sorted(version.params.items()), "tags": sorted(version.tags.items()),
+         "attributes": sorted(version.attributes.items()),
+         "parents": tuple(lineage_link(r, model) for r in version.parents),
+         "children": tuple(lineage_link(r, model) for r in view.children),
+         "chart": checkpoint_chart(view.checkpoints, model.settings),
+         "last_checkpoint": last,
+         "checkpoints": slugs.checkpoints_path(model.project, model.name, model.id, version.number),
+         "pull": pull(model.project, model.name, str(version.number)),
+         "compare_latest": slugs.compare_path([ref, f"{model.project}/{model.name}@latest"]),
+         "compare_parents": tuple((r, slugs.compare_path([r, ref])) for r in version.parents)},
+        documents,
+    )  # fmt: skip
+
+
+# Checkpoints
+
+
+def _chosen_metric(rows: Sequence[Checkpoint], settings: ModelSettings) -> str:
+    columns = tables.of_checkpoints(rows, settings).metrics
+    return columns[0].name if columns else ""
+
+
+def metric_chart(
+    rows: Sequence[Checkpoint], settings: ModelSettings, metric: str
+) -> charts.Chart | None:
+    """One metric over steps, a line per component."""
+    lines: dict[str, list[charts.Point]] = {}
+    for row in sorted(rows, key=lambda r: (r.step, r.number)):
+        if metric in row.metrics:
+            lines.setdefault(row.component, []).append((float(row.step), row.metrics[metric]))
+    series = [charts.Series(name or metric, tuple(lines[name])) for name in sorted(lines)]
+    return charts.line_chart(
+        f"{metric} by step", series, "step", settings.directions.get(metric, "")
+    )
+
+
+def checkpoint_chart(rows: Sequence[Checkpoint], settings: ModelSettings) -> charts.Chart | None:
+    """The main metric over steps (or, where checkpoints lack it, the one most of them have)."""
+    metric = _chosen_metric(rows, settings)
+    return metric_chart(rows, settings, metric) if metric else None
+
+
+def checkpoints_page(view: CheckpointsView) -> Page:
+    """A version's checkpoints, newest first, with a chart per metric."""
+    version, model = view.version, view.model
+    columns = tables.of_checkpoints(view.checkpoints, model.settings)
+    drawn = [metric_chart(view.checkpoints, model.settings, c.name) for c in columns.metrics[:6]]
+    path = slugs.checkpoints_path(model.project, model.name, model.id, version.number)
+    ref = reference(version)
+    best = model.settings.main_metric
+    return Page(
+        path, "checkpoints.html",
+        {"title": f"Checkpoints of {ref}", "view": view, "version": version, "model": model,
+         "ref": ref, "crumbs": _crumbs(model.project, model, version.number),
+         "rows": view.checkpoints[::-1], "columns": columns,
+         "charts": [chart for chart in drawn if chart],
+         "components": any(c.component for c in view.checkpoints),
+         "names": any(c.name for c in view.checkpoints),
+         "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{'best' if best else 'last'}')}"},
+        {INDEX: {"kind": "checkpoints", "version": ref, "count": view.count,
+                 "checkpoints": view.checkpoints}},
+    )  # fmt: skip
+
+
+# Pages without a place of their own
+
+_ERRORS: dict[int, tuple[str, str, str]] = {
+    400: ("That address does not work", "The request names something impossible.",
+          "Check the address, or start again from the list of projects."),
+    401: ("Please sign in", "These pages are private.",
+          "Sign in with a token, or run `weighbridge token open` for a one-time link."),
+    403: ("Not for this token", "You are signed in, but may not read this.",
+          "Ask whoever gave you the token for one that reads this project."),
+    404: ("Nothing here", "There is no page at this address, or it is not yours to see.",
+          "It may have been deleted, or its project is not readable with the token you signed in "
+          "with."),
+    410: ("It was here", "What this page showed was deleted.", "Its number is never used again."),
+}  # fmt: skip
+_OTHER = ("Something went wrong", "The server could not show this page.", "Try again in a moment.")
+
+
+def sign_in_page(view: SignInView) -> Page:
+    """The sign-in form."""
+    return Page(
+        "/sign-in", "sign_in.html", {"title": "Sign in", "view": view, "crumbs": (), "who": None}
+    )
+
+
+def error_page(view: ErrorView) -> Page:
+    """An error for people. Empty fields are filled from the status."""
+    title, message, hint = _ERRORS.get(view.status, _OTHER)
+    shown = replace(
+        view, title=view.title or title, message=view.message or message, hint=view.hint or hint
+    )
+    return Page(
+        "/error", "error.html",
+        {"title": shown.title, "view": shown, "crumbs": (), "who": view.who},
+    )  # fmt: skip
+
+
+def not_found_page() -> Page:
+    """The page that a web server of the built site shows for an unknown address."""
+    return error_page(ErrorView(404))
+
+
+def document(value: Any) -> Any:
+    """A page's document as plain JSON types; dataclasses by the contract's codec."""
+    return codec.encode(value)
+
+

@@ -1,0 +1,155 @@
+"""Addresses of pages and keys of their objects, each builder beside its parser.
+
+    /p/<project>/                              a project
+    /p/<project>/<model>/                      a model
+    /p/<project>/<model>/versions/<f>-<l>/     its versions with the numbers f to l
+    /p/<project>/<model>/<number>/             a version
+    /p/<project>/<model>/<number>/checkpoints/ its checkpoints
+
+`<project>` is the name in lower case. `<model>` is the name with every UTF-8 byte outside
+`[A-Za-z0-9._-]` written as `~XX`; `~~<model id>` where that would be longer than 200 characters.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+from chalicelib.catalogue.views import RANGE
+from weighbridge.contract.errors import InvalidName
+
+MAX_SLUG = 200
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_RESERVED = frozenset({"index.html", "index.json"})
+"""File names of a page: a model of that name must not become a folder in their place."""
+_SLUG = re.compile(r"(?:[A-Za-z0-9._-]|~[0-9A-F]{2})+\Z")
+_BY_ID = re.compile(r"~~([A-Za-z0-9._-]{1,64})\Z")
+_ADDRESS = re.compile(
+    r"/p/(?P<project>[a-z0-9][a-z0-9._-]{0,95})/"
+    r"(?:(?P<model>[A-Za-z0-9._~-]+)/"
+    r"(?:versions/(?P<first>[1-9][0-9]{0,17})-(?P<last>[1-9][0-9]{0,17})/"
+    r"|(?P<number>[1-9][0-9]{0,17})/(?P<checkpoints>checkpoints/)?)?)?\Z"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSlug:
+    """A model's folder, taken apart: its name, or its id where the name is too long."""
+
+    name: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The address of a static page, taken apart."""
+
+    kind: Literal["project", "model", "range", "version", "checkpoints"]
+    project: str
+    model: ModelSlug | None = None
+    number: int = 0
+    last: int = 0
+
+
+def project_slug(name: str) -> str:
+    """The folder of a project; names are unique regardless of case."""
+    return name.lower()
+
+
+def model_slug(name: str, model_id: str) -> str:
+    """The folder of a model. `parse_slug` reverses it."""
+    slug = "".join(chr(b) if b in _PLAIN else f"~{b:02X}" for b in name.encode("utf-8"))
+    if not slug.strip("."):  # browsers resolve `.` and `..` before they ask
+        slug = slug.replace(".", "~2E")
+    if slug in _RESERVED:
+        slug = f"~{ord(slug[0]):02X}{slug[1:]}"
+    return slug if len(slug) <= MAX_SLUG else f"~~{model_id}"
+
+
+def parse_slug(slug: str) -> ModelSlug:
+    """The model that a folder belongs to; `InvalidName` for what `model_slug` would never build."""
+    if match := _BY_ID.match(slug):
+        return ModelSlug(id=match[1])
+    if _SLUG.match(slug):
+        data = re.sub(rb"~(..)", lambda m: bytes.fromhex(m[1].decode()), slug.encode("ascii"))
+        try:
+            name = data.decode("utf-8")
+        except UnicodeDecodeError:
+            name = ""
+        if name and model_slug(name, "") == slug:
+            return ModelSlug(name=name)
+    raise InvalidName(f"{slug[:80]!r} is no model's folder")
+
+
+def project_path(project: str) -> str:
+    """The address of a project."""
+    return f"/p/{project_slug(project)}/"
+
+
+def model_path(project: str, model: str, model_id: str) -> str:
+    """The address of a model."""
+    return f"{project_path(project)}{model_slug(model, model_id)}/"
+
+
+def version_path(project: str, model: str, model_id: str, number: int) -> str:
+    """The address of a version."""
+    return f"{model_path(project, model, model_id)}{number}/"
+
+
+def checkpoints_path(project: str, model: str, model_id: str, number: int) -> str:
+    """The address of a version's checkpoints."""
+    return f"{version_path(project, model, model_id, number)}checkpoints/"
+
+
+def range_of(number: int) -> tuple[int, int]:
+    """The first and last number of the range page on which a version stands."""
+    first = (number - 1) // RANGE * RANGE + 1
+    return first, first + RANGE - 1
+
+
+def range_path(project: str, model: str, model_id: str, number: int) -> str:
+    """The address of the range page on which a version stands."""
+    first, last = range_of(number)
+    return f"{model_path(project, model, model_id)}versions/{first}-{last}/"
+
+
+def parse_path(path: str) -> Address:
+    """The page that an address means; `InvalidName` for what no builder here would build."""
+    match = _ADDRESS.match(path)
+    if not match:
+        raise InvalidName(f"{path[:200]!r} is no address of a page")
+    project = match["project"]
+    if match["model"] is None:
+        return Address("project", project)
+    model = parse_slug(match["model"])
+    if match["number"]:
+        kind: Literal["checkpoints", "version"] = "checkpoints" if match["checkpoints"] else "version"
+        return Address(kind, project, model, int(match["number"]))
+    if match["first"]:
+        first, last = int(match["first"]), int(match["last"])
+        if (first, last) != range_of(first):
+            raise InvalidName(f"{path[:200]!r} is no range of {RANGE} versions")
+        return Address("range", project, model, first, last)
+    return Address("model", project, model)
+
+
+def compare_path(references: Sequence[str]) -> str:
+    """The address that compares versions, in this order."""
+    return "/compare?" + urlencode([("ref", reference) for reference in references])
+
+
+def api_path(project: str, model: str = "") -> str:
+    """The API's address of a project or model, as clients write it."""
+    path = f"/api/projects/{quote(project, safe='')}"
+    return f"{path}/models/{quote(model, safe='')}" if model else path
+
+
+def object_key(path: str, name: str = "index.html") -> str:
+    """The key, in the site store, of a file of the page at `path`."""
+    return f"{path.lstrip('/')}{name}"
+
+
+def folder(path: str) -> str:
+    """The prefix, in the site store, of a page and of all pages below it."""
+    return path.lstrip("/")

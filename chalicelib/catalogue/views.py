@@ -1,0 +1,160 @@
+"""What each kind of page shows: contract values, gathered by whoever reads the registry.
+
+A view is data only. `pages.py` and `comparing.py` turn views into pages; nothing here knows
+storage, HTTP or templates.
+"""
+
+from dataclasses import dataclass
+
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types import (
+    AliasMove,
+    Checkpoint,
+    Comparison,
+    Event,
+    Model,
+    Project,
+    Version,
+    VersionFacts,
+    Who,
+)
+
+RANGE = 100
+"""Version numbers per range page: a new version touches one of them, however many there are."""
+RECENT = 50
+"""Versions that a model's own page lists."""
+SERIES = 200
+"""Points of the main metric that a model's page draws."""
+SPARK = 20
+"""Points of the main metric that a project's page draws per model."""
+LISTED_MODELS = 500
+"""Models that a project's page lists; more are found by their address or the command line."""
+LISTED_CHECKPOINTS = 1000
+"""Checkpoints that a series page lists and draws, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSummary:
+    """A project on the home page; `models` counts up to the reader's limit, `more` says: and more."""
+
+    project: Project
+    models: int = 0
+    more: bool = False
+    updated: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeView:
+    """What one principal may see of the registry. `recent` are events of those projects."""
+
+    who: Who | None
+    projects: tuple[ProjectSummary, ...]
+    recent: tuple[tuple[str, Event], ...] = ()
+    """Pairs of project name and event, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model in its project's table. `series` is its main metric, oldest first."""
+
+    model: Model
+    latest: Version | None = None
+    versions: int = 0
+    series: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectView:
+    """A project with its models by name, `LISTED_MODELS` at most; `more` says that there are more."""
+
+    project: Project
+    rows: tuple[ModelRow, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model with its newest versions, its alias history and what is in progress.
+
+    `versions` are ready ones, newest first, `RECENT` at most; `highest` is the highest number among
+    all ready ones (0: none), `count` how many there are. `series` is the main metric, oldest first.
+    """
+
+    model: Model
+    card: str = ""
+    versions: tuple[Version, ...] = ()
+    count: int = 0
+    highest: int = 0
+    moves: tuple[AliasMove, ...] = ()
+    open: tuple[Version, ...] = ()
+    series: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RangeView:
+    """The ready versions with `first <= number <= last`, newest first."""
+
+    model: Model
+    first: int
+    last: int
+    versions: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """One version, ready or open. `checkpoints` are the newest ones, by number, oldest first.
+
+    `moves` are the alias moves to or from this version, newest first; `children` are references
+    of versions that name this one as their parent.
+    """
+
+    version: Version
+    model: Model
+    facts: VersionFacts = VersionFacts(())
+    checkpoints: tuple[Checkpoint, ...] = ()
+    checkpoint_count: int = 0
+    moves: tuple[AliasMove, ...] = ()
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointsView:
+    """The checkpoints of a version, oldest first, `LISTED_CHECKPOINTS` at most; `count` says how many there are."""
+
+    version: Version
+    model: Model
+    checkpoints: tuple[Checkpoint, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompareView:
+    """Versions side by side. `models` (for directions and main metrics) in the order of the sides.
+
+    With `facts` and `files`, per side, the page can also show what is the same.
+    """
+
+    comparison: Comparison
+    models: tuple[Model, ...] = ()
+    facts: tuple[VersionFacts, ...] = ()
+    files: tuple[tuple[FileEntry, ...], ...] = ()
+    who: Who | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignInView:
+    """The sign-in form. `next` is the page to go to; `problem` says why the last attempt failed."""
+
+    next: str = "/"
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """A page that cannot be shown. `hint` says what to do."""
+
+    status: int
+    title: str = ""
+    message: str = ""
+    hint: str = ""
+    who: Who | None = None

@@ -1,0 +1,52 @@
+"""What an object event leads to: look at the object itself, and write down what is found.
+
+An event says "look here", never "this is true": it may come twice, late or out of order.
+"""
+
+from chalicelib.indexing import formats, inbox
+from chalicelib.registry import blobs, facts, keys, models, outbox
+from chalicelib.registry.stores import Stores
+from weighbridge.contract import digests
+from weighbridge.contract.errors import NotFound
+
+
+def look(stores: Stores, key: str) -> None:
+    """Indexes the object, if it is there and one of ours."""
+    if key.startswith("inbox/"):
+        inbox.look(stores, key)
+        return
+    project_id = keys.project_of_object(key)
+    if project_id is None:
+        return
+    try:
+        head = stores.blobs.head(key)
+    except NotFound:
+        return  # deleted since
+    if not head.sha256:
+        return
+    blob = digests.blob_from_checksum(head.sha256, head.size)
+    index(stores, project_id, blob, key, head.size)
+
+
+def index(stores: Stores, project_id: str, blob: str, key: str, size: int) -> None:
+    """Writes the facts of a blob, unless this indexer did so before, and marks pages stale."""
+    if facts.indexed(stores, project_id, blob) >= formats.INDEXER:
+        return
+    ranged = formats.Ranged(lambda start, length: stores.blobs.read(key, start, length), size)
+    try:
+        facts.save(stores, project_id, blob, formats.describe(ranged))
+    except NotFound:
+        return  # deleted while we read it
+    touched: dict[str, set[int]] = {}
+    for reference in blobs.references(stores, project_id, blob):
+        model_id, number, _ = keys.parse_holder(reference.sk)
+        touched.setdefault(model_id, set()).add(number)
+    for model_id, numbers in touched.items():
+        name = models.name_of(stores, project_id, model_id)
+        if name is not None:
+            entry = outbox.entry(
+                stores, project_id, "~indexed", "indexer", model=name, versions=sorted(numbers)
+            )
+            stores.table.write(entry)
+    if touched:
+        outbox.wake(stores, project_id)

@@ -1,0 +1,163 @@
+"""Blobs: registered once S3 has verified them, leased while nothing refers to them, referred to."""
+
+from collections.abc import Iterable, Sequence
+
+from chalicelib.registry import keys
+from chalicelib.registry.ports import (
+    Absent,
+    ConditionFailed,
+    Delete,
+    Equal,
+    Head,
+    Item,
+    Key,
+    Put,
+    Update,
+)
+from chalicelib.registry.stores import Stores
+from weighbridge.contract import digests
+from weighbridge.contract.errors import IntegrityError, InvalidManifest, NotFound, Unavailable
+from weighbridge.contract.manifests import FileEntry
+
+LEASE_MARGIN = 900
+"""A lease with less than this many seconds left is renewed before anything relies on it."""
+
+
+def live(stores: Stores, project_id: str, blob_ids: Iterable[str]) -> dict[str, Item]:
+    """Those of the blobs that the project holds and that are not being deleted."""
+    wanted = {keys.blob(project_id, blob): blob for blob in blob_ids}
+    found = stores.table.get_many(wanted)
+    return {
+        wanted[key]: item for key, item in found.items() if item.attrs.get("state") == "live"
+    }
+
+
+def lease(stores: Stores, project_id: str, blobs: dict[str, Item]) -> set[str]:
+    """Makes sure that none of the blobs is collected soon; answers those that vanished meanwhile."""
+    now = int(stores.now())
+    gone = set()
+    for blob, item in blobs.items():
+        if int(item.attrs.get("until", 0)) >= now + min(LEASE_MARGIN, stores.lease_seconds // 2):
+            continue
+        renewal = Update(
+            keys.blob(project_id, blob), set={"until": now + stores.lease_seconds},
+            condition=(Equal("state", "live"),),
+        )  # fmt: skip
+        try:
+            stores.table.write(renewal)
+        except ConditionFailed:
+            gone.add(blob)
+    return gone
+
+
+def verified(stores: Stores, blob: str, key: str) -> Head:
+    """The object's head, if the store vouches that it holds exactly `blob`."""
+    try:
+        head = stores.blobs.head(key)
+    except NotFound:
+        raise IntegrityError(
+            f"the upload of {blob} did not arrive: the store has no such object; send it again",
+            blob=blob,
+        ) from None
+    if not head.sha256 or digests.blob_from_checksum(head.sha256, head.size) != blob:
+        raise IntegrityError(
+            f"the store holds other bytes than {blob} (checksum {head.sha256 or 'missing'}, "
+            f"{head.size} bytes); send it again",
+            blob=blob,
+        )
+    return head
+
+
+def register(stores: Stores, project_id: str, blob: str, head: Head) -> None:
+    """Names a verified object as the blob's. Of two uploads of the same bytes one wins; the other's
+    object is left to the sweep."""
+    now = int(stores.now())
+    doc = {"key": head.key, "size": head.size}
+    attrs: dict[str, str | int] = {"state": "live", "until": now + stores.lease_seconds, "rev": 1}
+    item = Item(keys.blob(project_id, blob), attrs, doc)
+    # First the note for the sweep: if the client dies before anything refers to the blob, it is freed.
+    due: dict[str, str | int] = {"until": now + stores.lease_seconds}
+    stores.table.write(Put(Item(keys.free_blob(project_id, blob), due)))
+    try:
+        stores.table.write(Put(item, (Absent(),)))
+    except ConditionFailed as failed:
+        existing = failed.existing
+        if existing is None:
+            raise Unavailable("the blob is being written by another; try again") from None
+        if existing.doc.get("key") == head.key and existing.attrs.get("state") == "live":
+            return  # a repeat of our own registration
+        if existing.attrs.get("state") == "live":
+            lease(stores, project_id, {blob: existing})
+            stores.table.write(Put(Item(keys.free_object(project_id, head.key))))
+            return
+        # The sweep is removing the old object: take the name over. It deletes the item only at the
+        # revision it marked, so it cannot remove ours.
+        rev = int(existing.attrs.get("rev", 0))
+        takeover = Put(Item(item.key, {**attrs, "rev": rev + 1}, doc), (Equal("rev", rev),))
+        try:
+            stores.table.write(takeover)
+        except ConditionFailed:
+            raise Unavailable("the blob is being collected; try again") from None
+
+
+def require(stores: Stores, project_id: str, files: Sequence[FileEntry]) -> dict[str, str]:
+    """Makes sure that every blob is there and stays for now, or `InvalidManifest` naming one."""
+    by_blob = {entry.blob: entry.path for entry in files}
+    found = live(stores, project_id, by_blob)
+    gone = lease(stores, project_id, found)
+    for blob, path in by_blob.items():
+        if blob not in found or blob in gone:
+            raise InvalidManifest(
+                f"{path}: its blob {blob} is not stored in this project; push it first",
+                path=path, blob=blob,
+            )  # fmt: skip
+    return by_blob
+
+
+def refer(stores: Stores, project_id: str, files: Sequence[FileEntry], holder: str) -> None:
+    """Writes one reference per blob under `holder`, or `InvalidManifest` naming an absent blob.
+
+    The lease makes this safe: a blob is collected only when its lease is over and then only after
+    a second look at its references.
+    """
+    by_blob = require(stores, project_id, files)
+    stores.table.write_many(
+        [Put(Item(keys.reference(project_id, blob, holder))) for blob in by_blob]
+    )
+
+
+def object_keys(stores: Stores, project_id: str, blob_ids: Sequence[str]) -> dict[str, str]:
+    """The object key of each blob, or `NotFound`."""
+    found = live(stores, project_id, blob_ids)
+    for blob in blob_ids:
+        if blob not in found:
+            raise NotFound(f"this project holds no blob {blob}")
+    return {blob: str(found[blob].doc["key"]) for blob in blob_ids}
+
+
+def references(stores: Stores, project_id: str, blob: str) -> list[Key]:
+    """Every reference to a blob."""
+    found: list[Key] = []
+    after: str | None = None
+    while True:
+        page = stores.table.query(
+            keys.of_blob(project_id, blob), *keys.prefix("R#"), after=after, limit=1000
+        )
+        found += [item.key for item in page.items]
+        if page.next is None:
+            return found
+        after = page.next
+
+
+def release(
+    stores: Stores, project_id: str, blob_ids: Iterable[str], holder: str
+) -> None:
+    """Removes the references of a deleted holder and notes the blobs for the sweep."""
+    unique = list(dict.fromkeys(blob_ids))
+    due: dict[str, str | int] = {"until": int(stores.now())}
+    stores.table.write_many(
+        [Put(Item(keys.free_blob(project_id, blob), due)) for blob in unique]
+    )
+    stores.table.write_many(
+        [Delete(keys.reference(project_id, blob, holder)) for blob in unique]
+    )

@@ -1,0 +1,43 @@
+"""Reading bytes: file lists by page and presigned GETs."""
+
+from chalicelib.registry import blobs, paging, uploads, versions
+from chalicelib.registry.stores import Stores
+from weighbridge.contract import digests
+from weighbridge.contract.errors import InvalidRequest, TooLarge
+from weighbridge.contract.types import Download, DownloadRequest, Downloads, FileList
+
+
+def files(
+    stores: Stores, project_id: str, manifest: str, *, limit: int, page: str | None
+) -> FileList:
+    """The files of a manifest by path. An open version has none yet."""
+    if not manifest:
+        return FileList(())
+    entries = versions.files(stores, project_id, manifest)
+    query = f"files/{manifest}"
+    after = paging.after(query, page)
+    rest = [e for e in entries if after is None or e.path > after]
+    shown = rest[: paging.limit(limit)]
+    following = paging.token(query, shown[-1].path) if len(rest) > len(shown) else None
+    return FileList(
+        tuple(shown), following, manifest, len(entries), sum(e.size for e in entries)
+    )
+
+
+def sign(
+    stores: Stores, project_id: str, manifest: str, request: DownloadRequest
+) -> Downloads:
+    """A presigned GET per blob asked for; each must be one that the manifest lists."""
+    if len(request.blobs) > uploads.MAX_BATCH:
+        raise TooLarge(f"{len(request.blobs)} blobs in one request; {uploads.MAX_BATCH} at most")
+    listed = {e.blob for e in versions.files(stores, project_id, manifest)} if manifest else set()
+    for blob in request.blobs:
+        if blob not in listed:
+            raise InvalidRequest(f"{blob[:120]!r} is no blob of these files")
+    objects = blobs.object_keys(stores, project_id, request.blobs)
+    items = []
+    for blob in request.blobs:
+        signed = stores.blobs.sign_get(objects[blob], stores.sign_seconds)
+        size = digests.parse_blob(blob).size
+        items.append(Download(blob, size, uploads.signed_request(signed)))
+    return Downloads(tuple(items))

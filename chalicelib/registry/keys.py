@@ -1,0 +1,242 @@
+"""Every key of the table and of the artifact bucket, built and parsed side by side.
+
+| question | pk | sk | read as |
+|---|---|---|---|
+| a project by name; projects by name | `PROJECTS` | lower-case name | get; query |
+| a model with aliases; models by prefix | `P#<project id>` | `M#<name>` | get; query |
+| a model's name by its id | `P#<project id>` | `I#<model id>` | get |
+| why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
+| an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
+| next version number | `M#<model id>` | `N` | atomic add |
+| versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `X#` ended | get; query |
+| version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
+| best version by a metric | `M#<model id>` | `Q#<metric>#<ordered value>#<number>` | query, one item |
+| what `production` was at time T | `M#<model id>` | `H#<alias>#<event id>` | query, one item |
+| which versions name this one as parent | `M#<model id>` | `D#<number>#<reference>` | query |
+| a model's card | `M#<model id>` | `CARD` | get |
+| next checkpoint number | `C#<model id>#<version>` | `N` | condition in the commit |
+| checkpoints by number | `C#<model id>#<version>` | `C#<number>` | get; query |
+| checkpoint by component and step | `C#<model id>#<version>` | `S#<component>#<step>#<name>` | get; query (lock) |
+| best checkpoint by a metric | `C#<model id>#<version>` | `Q#<metric>#<ordered value>#<number>` | query |
+| a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
+| what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
+| what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
+| blobs and objects that may be free | `G#<project id>` | `B#<blob>`, `O#<object key>` | query |
+| changes not yet rendered | `O#<project id>` | event id | query |
+| events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
+| tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
+
+All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.
+Free text inside a key is quoted, so that `#` only separates.
+"""
+
+import struct
+
+from chalicelib.registry.ports import LAST, Key
+
+PROJECTS = "PROJECTS"
+TOKENS = "TOKENS"
+TICKETS = "TICKETS"
+READY, OPEN, ENDED = "V", "O", "X"
+
+
+def text(part: str) -> str:
+    """Free text as a key part: `%` and `#` quoted, order and all else kept."""
+    return part.replace("%", "%25").replace("#", "%23")
+
+
+def untext(part: str) -> str:
+    """The reverse of `text`."""
+    return part.replace("%23", "#").replace("%25", "%")
+
+
+def prefix(start: str) -> tuple[str, str]:
+    """The bounds of all sort keys that begin with `start`."""
+    return start, start + LAST
+
+
+def ordered(value: float) -> str:
+    """A finite float as 16 hex digits that sort as the floats do (IEEE 754, sign folded in)."""
+    bits = struct.unpack(">Q", struct.pack(">d", value + 0.0))[0]
+    bits = bits ^ 0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else bits | 0x8000_0000_0000_0000
+    return f"{bits:016x}"
+
+
+def project(name: str) -> Key:
+    """A project; names are unique regardless of case."""
+    return Key(PROJECTS, name.lower())
+
+
+def model(project_id: str, name: str) -> Key:
+    """A model."""
+    return Key(f"P#{project_id}", f"M#{name}")
+
+
+def model_name(project_id: str, model_id: str) -> Key:
+    """Where a model's name is found by its id."""
+    return Key(f"P#{project_id}", f"I#{model_id}")
+
+
+def refusal(project_id: str, folder: str) -> Key:
+    """Why the drop in an inbox folder was refused."""
+    return Key(f"P#{project_id}", f"J#{folder}")
+
+
+def upload(project_id: str, upload_id: str) -> Key:
+    """An open multipart upload."""
+    return Key(f"P#{project_id}", f"U#{upload_id}")
+
+
+def of_model(model_id: str) -> str:
+    """The partition of a model's versions."""
+    return f"M#{model_id}"
+
+
+def counter(pk: str) -> Key:
+    """The counter of a partition's numbers."""
+    return Key(pk, "N")
+
+
+def version(model_id: str, kind: str, number: int) -> Key:
+    """A version in one of its states: `READY`, `OPEN` or `ENDED`."""
+    return Key(of_model(model_id), f"{kind}#{number:010d}")
+
+
+def label(model_id: str, name: str) -> Key:
+    """The lock of a version label."""
+    return Key(of_model(model_id), f"L#{text(name)}")
+
+
+def idempotency(model_id: str, key: str) -> Key:
+    """The lock of an idempotency key."""
+    return Key(of_model(model_id), f"K#{text(key)}")
+
+
+def metric(pk: str, name: str, value: float, number: int) -> Key:
+    """The ordered item of one metric of one version or checkpoint."""
+    return Key(pk, f"Q#{text(name)}#{ordered(value)}#{number:010d}")
+
+
+def alias_move(model_id: str, alias: str, event_id: str) -> Key:
+    """One move of an alias."""
+    return Key(of_model(model_id), f"H#{alias}#{event_id}")
+
+
+def dependent(model_id: str, number: int, child: str) -> Key:
+    """Says that the version `child` names this one as its parent."""
+    return Key(of_model(model_id), f"D#{number:010d}#{child}")
+
+
+def card(model_id: str) -> Key:
+    """A model's card."""
+    return Key(of_model(model_id), "CARD")
+
+
+def of_checkpoints(model_id: str, number: int) -> str:
+    """The partition of a version's checkpoints."""
+    return f"C#{model_id}#{number}"
+
+
+def checkpoint(model_id: str, version_number: int, number: int) -> Key:
+    """A checkpoint by number."""
+    return Key(of_checkpoints(model_id, version_number), f"C#{number:010d}")
+
+
+def step(model_id: str, version_number: int, component: str, index: int, name: str) -> Key:
+    """The lock of a checkpoint's identity, ordered by component and step."""
+    return Key(
+        of_checkpoints(model_id, version_number), f"S#{text(component)}#{index:020d}#{text(name)}"
+    )
+
+
+def of_blob(project_id: str, blob: str) -> str:
+    """The partition of one blob."""
+    return f"B#{project_id}#{blob}"
+
+
+def blob(project_id: str, blob_id: str) -> Key:
+    """A blob."""
+    return Key(of_blob(project_id, blob_id), "BLOB")
+
+
+def facts(project_id: str, blob_id: str) -> Key:
+    """What indexing found in a blob."""
+    return Key(of_blob(project_id, blob_id), "FACTS")
+
+
+def holder(model_id: str, number: int, checkpoint_number: int = 0) -> str:
+    """Who refers to a blob: a version, or one of its checkpoints."""
+    return f"{model_id}#{number:010d}" + (
+        f"#{checkpoint_number:010d}" if checkpoint_number else ""
+    )
+
+
+def parse_holder(sk: str) -> tuple[str, int, int]:
+    """Model id, version number, checkpoint number (0: the version itself) of a reference's sk."""
+    parts = sk.split("#")
+    return parts[1], int(parts[2]), int(parts[3]) if len(parts) > 3 else 0
+
+
+def reference(project_id: str, blob_id: str, held_by: str) -> Key:
+    """Says that `held_by` refers to a blob."""
+    return Key(of_blob(project_id, blob_id), f"R#{held_by}")
+
+
+def of_candidates(project_id: str) -> str:
+    """The partition of what may be free."""
+    return f"G#{project_id}"
+
+
+def free_blob(project_id: str, blob_id: str) -> Key:
+    """A blob that nothing may refer to any more."""
+    return Key(of_candidates(project_id), f"B#{blob_id}")
+
+
+def free_object(project_id: str, object_key: str) -> Key:
+    """An object that lost the race for its blob."""
+    return Key(of_candidates(project_id), f"O#{object_key}")
+
+
+def of_outbox(project_id: str) -> str:
+    """The partition of changes not yet rendered."""
+    return f"O#{project_id}"
+
+
+def of_events(project_id: str, month: str) -> str:
+    """The partition of one month's events (`202611`)."""
+    return f"E#{project_id}#{month}"
+
+
+# The artifact bucket
+
+
+def blob_object(project_id: str, random: str) -> str:
+    """The object of a blob: a random key, because an upload needs it before any digest exists."""
+    return f"blobs/{project_id}/{random}"
+
+
+def manifest_object(project_id: str, digest: str) -> str:
+    """The object of a manifest."""
+    return f"manifests/{project_id}/{digest}.json"
+
+
+def manifest_pages(project_id: str, model_id: str, number: int) -> str:
+    """The folder of the file pages of an open version."""
+    return f"manifests/{project_id}/pages/{model_id}/{number}/"
+
+
+def facts_object(project_id: str, blob_id: str) -> str:
+    """The object of a tensor table that outgrows an item."""
+    return f"facts/{project_id}/{blob_id}.json"
+
+
+def project_of_object(key: str) -> str | None:
+    """The project id of a blob's object key."""
+    parts = key.split("/")
+    return parts[1] if len(parts) == 3 and parts[0] == "blobs" else None
+
+
+def inbox_prefix(project_name: str) -> str:
+    """Where plain S3 writers drop the checkpoints of a project."""
+    return f"inbox/{project_name}/"
+

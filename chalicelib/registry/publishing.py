@@ -1,0 +1,312 @@
+"""Publishing a version: open it, add what it holds, and make all of it visible in one transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from chalicelib.registry import accept, blobs, keys, models, outbox, projects, versions
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.ports import (
+    Absent,
+    ConditionFailed,
+    Delete,
+    Equal,
+    Item,
+    Key,
+    Missing,
+    Precondition,
+    Put,
+    Update,
+    Write,
+)
+from chalicelib.registry.stores import Stores, iso
+from chalicelib.registry.versions import VersionRecord
+from weighbridge.contract import digests, manifests, names, references
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    Conflict,
+    Gone,
+    IntegrityError,
+    InvalidRequest,
+    TooLarge,
+)
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
+
+MAX_PAGE = 1000
+MAX_METRICS = 500
+MAX_PARENTS = 32
+MAX_DOCUMENT = 200 * 1024
+
+
+def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) -> Version:
+    """Opens the next version. The same key again answers the same version.
+
+    Cost: one counter update and one transaction of 2 items (3 with a label).
+    """
+    names.key("idempotency key", new.key)
+    if new.label:
+        names.label(new.label)
+    record = models.find(stores, project, model)
+    if record.state != "live":
+        raise Conflict(f"the model {record.name} is being deleted")
+    if known := stores.table.get(keys.idempotency(record.id, new.key)):
+        return versions.numbered(stores, record, int(known.attrs["n"])).version
+    if new.label and (lock := stores.table.get(keys.label(record.id, new.label))):
+        raise _taken(record, new.label, lock)
+    counter = stores.table.write(
+        Update(keys.counter(keys.of_model(record.id)), add={"n": 1}, condition=(Missing("state"),))
+    )
+    number = int(counter.attrs["n"]) if counter else 0
+    now = stores.now()
+    version = Version(
+        project=record.project, model=record.model.name, number=number, state="open",
+        label=new.label, created=iso(now), created_by=by, revision=1,
+    )  # fmt: skip
+    opened = Item(
+        keys.version(record.id, keys.OPEN, number), {"state": "open", "rev": 1},
+        versions.document(version),
+    )  # fmt: skip
+    lock_attrs: dict[str, str | int] = {"n": number}
+    expiring = {**lock_attrs, "ttl": int(now) + 2 * stores.stale_seconds}
+    writes: list[Write] = [
+        Put(opened, (Absent(),)),
+        Put(Item(keys.idempotency(record.id, new.key), expiring), (Absent(),)),
+    ]
+    if new.label:
+        writes.append(Put(Item(keys.label(record.id, new.label), lock_attrs), (Absent(),)))
+    try:
+        stores.table.transact(writes)
+    except ConditionFailed as failed:
+        if failed.index == 1:  # a twin of this request was faster
+            twin = stores.table.get(keys.idempotency(record.id, new.key))
+            return versions.numbered(stores, record, int(twin.attrs["n"]) if twin else 0).version
+        raise _taken(record, new.label, failed.existing) from None
+    return version
+
+
+def _taken(record: ModelRecord, label: str, lock: Item | None) -> AlreadyExists:
+    number = int(lock.attrs["n"]) if lock else 0
+    return AlreadyExists(
+        f"the label {label!r} is taken by {record.name}@{number}; choose another",
+        label=label, version=number,
+    )  # fmt: skip
+
+
+def opened(stores: Stores, record: ModelRecord, number: int) -> VersionRecord:
+    """The open version of that number; `Conflict` if it is ready, `Gone` if it ended."""
+    found = versions.numbered(stores, record, number)
+    if found.version.state != "open":
+        raise Conflict(f"{found.reference} is {found.version.state}; its files never change")
+    return found
+
+
+def add_files(
+    stores: Stores, project: str, model: str, number: int, page: FilePage
+) -> Version:
+    """Adds a page of files to an open version; the same page again changes nothing."""
+    if not 1 <= len(page.files) <= MAX_PAGE:
+        raise TooLarge(f"{len(page.files)} files in one page; 1 to {MAX_PAGE}", limit=MAX_PAGE)
+    found = opened(stores, models.find(stores, project, model), number)
+    files = manifests.checked(page.files)
+    blobs.refer(stores, found.model.project_id, files, found.holder)
+    data = manifests.encode(files)
+    folder = keys.manifest_pages(found.model.project_id, found.model.id, number)
+    stores.blobs.put(f"{folder}{digests.sha256_of(data)}.json", data, "application/json")
+    return found.version
+
+
+def page_objects(stores: Stores, project_id: str, model_id: str, number: int) -> list[str]:
+    """The keys of the file pages that were added to a version."""
+    folder = keys.manifest_pages(project_id, model_id, number)
+    found_keys: list[str] = []
+    after = ""
+    while True:
+        listed = stores.blobs.list(folder, after)
+        found_keys += [head.key for head in listed.heads]
+        if listed.next is None:
+            return found_keys
+        after = listed.next
+
+
+def _gathered(stores: Stores, found: VersionRecord, commit: VersionCommit) -> list[FileEntry]:
+    """All files: those of the request, or those of the pages added before."""
+    if commit.files:
+        return list(commit.files)
+    entries: dict[str, FileEntry] = {}
+    record = found.model
+    for key in page_objects(stores, record.project_id, record.id, found.number):
+        for entry in manifests.decode(stores.blobs.read(key)):
+            entries[entry.path] = entry
+    return list(entries.values())
+
+
+def store_manifest(
+    stores: Stores, project_id: str, claimed: str, files: Sequence[FileEntry]
+) -> tuple[FileEntry, ...]:
+    """Checks the files against the manifest digest that the client computed, and keeps the manifest."""
+    entries = manifests.checked(files)
+    data = manifests.encode(entries)
+    digest = digests.sha256_of(data)
+    if digest != digests.sha256(claimed):
+        raise IntegrityError(
+            f"the files given make up the manifest {digest}, not {claimed}", manifest=digest
+        )
+    try:
+        stores.blobs.put(
+            keys.manifest_object(project_id, digest), data, "application/json", if_absent=True
+        )
+    except Precondition:
+        pass  # the same content was published before
+    return entries
+
+
+def metric_items(
+    pk: str, metrics: dict[str, float], number: int
+) -> dict[Key, Put]:
+    """One ordered item per metric; values that are no number are kept but not ranked."""
+    if len(metrics) > MAX_METRICS:
+        raise TooLarge(f"{len(metrics)} metrics; {MAX_METRICS} at most", limit=MAX_METRICS)
+    puts = {}
+    for name, value in metrics.items():
+        names.key("metric name", name)
+        if value - value == 0:  # finite
+            key = keys.metric(pk, name, value, number)
+            puts[key] = Put(Item(key))
+    return puts
+
+
+def bounded(document: dict[str, Any]) -> None:
+    """Refuses a version or checkpoint whose descriptive part would outgrow an item."""
+    size = len(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    if size > MAX_DOCUMENT:
+        raise TooLarge(
+            f"metrics, params, tags and attributes hold {size} bytes together; {MAX_DOCUMENT} at "
+            "most: put large things into a file",
+            limit=MAX_DOCUMENT,
+        )
+
+
+def _parents(stores: Stores, given: Sequence[str]) -> list[VersionRecord]:
+    if len(given) > MAX_PARENTS:
+        raise TooLarge(f"{len(given)} parents; {MAX_PARENTS} at most", limit=MAX_PARENTS)
+    found = []
+    for text in dict.fromkeys(given):
+        reference = references.parse(text)
+        if reference.version is None or reference.checkpoint is not None:
+            raise InvalidRequest(f"the parent {text!r} must be a version: PROJECT/MODEL@VERSION")
+        parent = versions.resolve(stores, reference.project, reference.model, reference.version)
+        if parent.version.state != "ready":
+            raise Conflict(f"the parent {parent.reference} is not ready")
+        found.append(parent)
+    return found
+
+
+def commit(
+    stores: Stores, by: str, project: str, model: str, number: int, request: VersionCommit
+) -> Version:
+    """Publishes an open version: everything is written under it first, then one transaction flips it.
+
+    Committing the same manifest again answers the ready version.
+    """
+    record = models.find(stores, project, model)
+    found = versions.numbered(stores, record, number)
+    if found.version.state == "ready":
+        return _same(found, request)
+    if record.state != "live":
+        raise Conflict(f"the model {record.name} is being deleted")
+    files = _gathered(stores, found, request)
+    entries = store_manifest(stores, record.project_id, request.manifest, files)
+    for name in request.params:
+        names.key("param", name)
+    parents = _parents(stores, request.parents)
+    now = stores.now()
+    version = replace(
+        found.version, state="ready", description=projects.description(request.description),
+        metrics=request.metrics, params=request.params, tags=models.tags(request.tags),
+        attributes=request.attributes, provenance=request.provenance,
+        parents=tuple(p.reference for p in parents), manifest=request.manifest,
+        files=len(entries), size=sum(e.size for e in entries), published=iso(now), revision=1,
+    )  # fmt: skip
+    document = versions.document(version)
+    bounded(document)
+    pk = keys.of_model(record.id)
+    metrics = metric_items(pk, request.metrics, number)
+    if request.files:
+        blobs.refer(stores, record.project_id, entries, found.holder)
+    else:  # the references were written with the pages; the bytes must still be there
+        blobs.require(stores, record.project_id, entries)
+    accept.check(stores, record.project_id, entries)
+    lineage = [
+        Put(Item(keys.dependent(p.model.id, p.number, found.reference), {},
+                 {"child": found.reference}))
+        for p in parents
+    ]  # fmt: skip
+    if metrics or lineage:
+        stores.table.write_many([*metrics.values(), *lineage])
+    ready = Item(
+        keys.version(record.id, keys.READY, number), {"state": "ready", "rev": 1}, document
+    )
+    event = outbox.entry(
+        stores, record.project_id, "version.published", by, model=record.model.name,
+        subject=f"{record.model.name}@{number}", versions=[number, *_local(parents, record)],
+        details={"label": version.label} if version.label else None,
+    )  # fmt: skip
+    still_open = (Equal("state", "open"),)
+    try:
+        stores.table.transact([
+            Delete(keys.version(record.id, keys.OPEN, number), still_open),
+            Put(ready, (Absent(),)), event,
+        ])  # fmt: skip
+    except ConditionFailed:
+        return _same(versions.numbered(stores, record, number), request)
+    outbox.wake(stores, record.project_id)
+    return version
+
+
+def _local(parents: list[VersionRecord], record: ModelRecord) -> list[int]:
+    return [p.number for p in parents if p.model.id == record.id]
+
+
+def _same(found: VersionRecord, request: VersionCommit) -> Version:
+    if found.version.state == "ready" and found.version.manifest == request.manifest:
+        return found.version
+    raise Conflict(
+        f"{found.reference} is {found.version.state} with other content; its files never change"
+    )
+
+
+def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Version:
+    """Gives an open version up; its number is never used again. Repeating it is no error."""
+    record = models.find(stores, project, model)
+    found = versions.numbered(stores, record, number, ended=True)
+    if found.version.state == "aborted":
+        return found.version
+    if found.version.state == "deleted":
+        raise Gone(f"{found.reference} was deleted")
+    found = opened(stores, record, number)
+    ended = replace(found.version, state="aborted", revision=1)
+    item = Item(
+        keys.version(record.id, keys.ENDED, number), {"state": "aborted"},
+        versions.document(ended),
+    )  # fmt: skip
+    event = outbox.entry(
+        stores, record.project_id, "version.aborted", by, model=record.model.name,
+        subject=f"{record.model.name}@{number}", versions=[number],
+        details={"clean": number, "model_id": record.id},
+    )  # fmt: skip
+    writes: list[Write] = [
+        Delete(keys.version(record.id, keys.OPEN, number), (Equal("state", "open"),)),
+        Put(item), event,
+    ]  # fmt: skip
+    if found.version.label:
+        writes.append(Delete(keys.label(record.id, found.version.label)))
+    try:
+        stores.table.transact(writes)
+    except ConditionFailed:
+        return abort(stores, by, project, model, number)
+    outbox.wake(stores, record.project_id)
+    return ended
+
+

@@ -1,0 +1,206 @@
+"""Planning and completing uploads: which bytes to send, signed; and what arrived, verified."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from chalicelib.registry import blobs, keys, projects
+from chalicelib.registry.ports import Absent, Delete, Item, Put, Signed, StoredPart
+from chalicelib.registry.stores import Stores, iso
+from weighbridge.contract import digests
+from weighbridge.contract.errors import (
+    IntegrityError,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+    Unsupported,
+)
+from weighbridge.contract.types import (
+    BlobPlan,
+    Deleted,
+    PartPlan,
+    PartsPlan,
+    PartsRequest,
+    Plan,
+    PlanRequest,
+    SignedRequest,
+    Stored,
+    UploadComplete,
+)
+
+MAX_BATCH = 1000
+MAX_SINGLE = 5 * 1024**3
+MIN_PART = 5 * 1024**2
+MAX_PARTS = 10_000
+
+
+def signed_request(signed: Signed) -> SignedRequest:
+    """A signed request as it travels."""
+    return SignedRequest(signed.method, signed.url, signed.headers, iso(signed.expires))
+
+
+def plan(stores: Stores, by: str, project: str, request: PlanRequest) -> Plan:
+    """Verifies the PUTs that are done, then says per wanted blob what to send."""
+    if not stores.blobs.verifies_sha256:
+        raise Unsupported("this object store does not verify SHA-256, so it cannot hold blobs")
+    for batch in (request.want, request.done):
+        if len(batch) > MAX_BATCH:
+            raise TooLarge(f"{len(batch)} blobs in one request; {MAX_BATCH} at most")
+    record = projects.find(stores, project)
+    if request.done:
+        _register(stores, record.id, [(d.blob, d.key) for d in request.done])
+    wanted = [digests.parse_blob(w.blob) for w in request.want]
+    ids = [w.blob for w in request.want]
+    have = blobs.live(stores, record.id, ids)
+    have = {b: have[b] for b in have.keys() - blobs.lease(stores, record.id, have)}
+    plans: list[BlobPlan] = []
+    for blob, digest in zip(ids, wanted, strict=True):
+        if blob in have:
+            plans.append(BlobPlan(blob, "have"))
+        elif digest.parts:
+            plans.append(_multipart(stores, by, record.id, blob, digest))
+        else:
+            plans.append(_single(stores, record.id, blob, digest))
+    return Plan(tuple(plans))
+
+
+def _register(stores: Stores, project_id: str, done: list[tuple[str, str]]) -> None:
+    for blob, key in done:
+        digests.parse_blob(blob)
+        if keys.project_of_object(key) != project_id:
+            raise InvalidRequest(f"{key[:120]!r} is no upload of this project")
+
+    def one(pair: tuple[str, str]) -> None:
+        blob, key = pair
+        blobs.register(stores, project_id, blob, blobs.verified(stores, blob, key))
+
+    if len(done) == 1:
+        one(done[0])
+        return
+    with ThreadPoolExecutor(min(16, len(done))) as pool:
+        list(pool.map(one, done))
+
+
+def _single(
+    stores: Stores, project_id: str, blob: str, digest: digests.BlobDigest
+) -> BlobPlan:
+    if digest.size > MAX_SINGLE:
+        raise TooLarge(f"{digest.size} bytes in one PUT; {MAX_SINGLE} at most", limit=MAX_SINGLE)
+    key = keys.blob_object(project_id, stores.random())
+    signed = stores.blobs.sign_put(
+        key, digests.to_base64(digest.sha256), digest.size, stores.sign_seconds
+    )
+    return BlobPlan(blob, "put", key=key, request=signed_request(signed))
+
+
+def _multipart(
+    stores: Stores, by: str, project_id: str, blob: str, digest: digests.BlobDigest
+) -> BlobPlan:
+    if digest.scheme != digests.CUT_SCHEME:
+        raise Unsupported(f"cut scheme {digest.scheme} is not known here; update the server")
+    if not 2 <= digest.parts <= MAX_PARTS:
+        raise InvalidRequest(f"a multipart blob has 2 to {MAX_PARTS} parts, not {digest.parts}")
+    key = keys.blob_object(project_id, stores.random())
+    identifier = stores.random()
+    doc = {
+        "key": key, "store_id": stores.blobs.create_multipart(key), "blob": blob, "by": by,
+        "created": iso(stores.now()),
+    }  # fmt: skip
+    expiry: dict[str, str | int] = {"ttl": int(stores.now()) + 2 * stores.stale_seconds}
+    stores.table.write(Put(Item(keys.upload(project_id, identifier), expiry, doc), (Absent(),)))
+    return BlobPlan(blob, "multipart", upload=identifier)
+
+
+def _upload(stores: Stores, project_id: str, identifier: str) -> Item:
+    item = stores.table.get(keys.upload(project_id, identifier))
+    if item is None:
+        raise NotFound(f"there is no upload {identifier[:60]!r}; plan again")
+    return item
+
+
+def sign_parts(
+    stores: Stores, project: str, identifier: str, request: PartsRequest
+) -> PartsPlan:
+    """Signs parts of a multipart upload; those that the store holds already need nothing."""
+    if len(request.parts) > MAX_BATCH:
+        raise TooLarge(f"{len(request.parts)} parts in one request; {MAX_BATCH} at most")
+    record = projects.find(stores, project)
+    item = _upload(stores, record.id, identifier)
+    key, store_id = str(item.doc["key"]), str(item.doc["store_id"])
+    digest = digests.parse_blob(item.doc["blob"])
+    held = {part.number: part for part in stores.blobs.parts(key, store_id)}
+    plans = []
+    for part in request.parts:
+        digests.sha256(part.sha256)
+        if not 1 <= part.number <= digest.parts:
+            raise InvalidRequest(f"part {part.number} is not of this upload's {digest.parts}")
+        if part.size < MIN_PART and part.number != digest.parts:
+            raise InvalidRequest(
+                f"part {part.number} has {part.size} bytes; all but the last need {MIN_PART}",
+                limit=MIN_PART,
+            )
+        there = held.get(part.number)
+        if there and (there.sha256, there.size) == (part.sha256, part.size):
+            plans.append(PartPlan(part.number))
+            continue
+        signed = stores.blobs.sign_part(
+            key, store_id, part.number, digests.to_base64(digests.Sha256(part.sha256)),
+            stores.sign_seconds,
+        )  # fmt: skip
+        plans.append(PartPlan(part.number, signed_request(signed)))
+    return PartsPlan(tuple(plans))
+
+
+def complete(
+    stores: Stores, project: str, identifier: str, request: UploadComplete
+) -> Stored:
+    """Joins the parts and registers the blob. What the store lists counts, never the client's word.
+
+    Safe to repeat: after a lost answer the object is looked at before anything is done.
+    """
+    expected = digests.parse_blob(request.blob)
+    record = projects.find(stores, project)
+    try:
+        item = _upload(stores, record.id, identifier)
+    except NotFound:
+        if blobs.live(stores, record.id, [request.blob]):
+            return Stored(request.blob, expected.size)
+        raise
+    if item.doc["blob"] != request.blob:
+        raise InvalidRequest(f"the upload was planned for {item.doc['blob']}, not {request.blob}")
+    key, store_id = str(item.doc["key"]), str(item.doc["store_id"])
+    try:
+        parts = stores.blobs.parts(key, store_id)
+        _check_parts(parts, expected, request.blob)
+        stores.blobs.complete_multipart(key, store_id, parts)
+    except NotFound:
+        pass  # completed before, and the answer was lost: the head below tells
+    head = blobs.verified(stores, request.blob, key)
+    blobs.register(stores, record.id, request.blob, head)
+    stores.table.write(Delete(item.key))
+    return Stored(request.blob, expected.size)
+
+
+def _check_parts(parts: list[StoredPart], expected: digests.BlobDigest, blob: str) -> None:
+    numbers = [part.number for part in parts]
+    if missing := sorted(set(range(1, expected.parts + 1)) - set(numbers))[:20]:
+        raise IntegrityError(
+            f"{len(set(range(1, expected.parts + 1)) - set(numbers))} of {expected.parts} parts are "
+            f"missing (first: {missing[0]}); send them, then complete",
+            missing=missing, blob=blob,
+        )  # fmt: skip
+    if len(numbers) > expected.parts:
+        raise IntegrityError(f"the upload has {len(numbers)} parts, not {expected.parts}")
+    size = sum(part.size for part in parts)
+    if size != expected.size:
+        raise IntegrityError(f"the parts hold {size} bytes together, not {expected.size}")
+    digest = digests.composite(digests.Sha256(part.sha256) for part in parts)
+    if digest != expected.sha256:
+        raise IntegrityError("the parts do not make up this blob; send them again", blob=blob)
+
+
+def abort(stores: Stores, project: str, identifier: str) -> Deleted:
+    """Gives an upload up and frees its parts."""
+    record = projects.find(stores, project)
+    item = _upload(stores, record.id, identifier)
+    stores.blobs.abort_multipart(str(item.doc["key"]), str(item.doc["store_id"]))
+    stores.table.write(Delete(item.key))
+    return Deleted(identifier)

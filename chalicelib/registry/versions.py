@@ -1,0 +1,216 @@
+"""Reading versions: by number, alias, label or the latest; lists; the best by a metric."""
+
+from dataclasses import dataclass, replace
+
+from chalicelib.registry import keys, models, paging
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.ports import Item
+from chalicelib.registry.stores import Stores
+from weighbridge.contract import codec, manifests, names, references
+from weighbridge.contract.errors import Gone, InvalidRequest, NotFound
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.references import VersionSelector
+from weighbridge.contract.types import Direction, Version, VersionPage
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A version with its model."""
+
+    model: ModelRecord
+    version: Version
+
+    @property
+    def number(self) -> int:
+        """The version's number."""
+        return self.version.number
+
+    @property
+    def holder(self) -> str:
+        """Its name in the references to blobs."""
+        return keys.holder(self.model.id, self.number)
+
+    @property
+    def reference(self) -> str:
+        """`project/model@7`."""
+        return f"{self.model.name}@{self.number}"
+
+
+def decoded(item: Item, record: ModelRecord) -> Version:
+    """The version an item holds, with the aliases that point to it."""
+    version = codec.decode(Version, dict(item.doc))
+    aliases = tuple(
+        sorted(a for a, n in record.model.aliases.items() if n == version.number)
+    )
+    return replace(version, aliases=aliases, revision=int(item.attrs.get("rev", 0)))
+
+
+def document(version: Version) -> dict[str, object]:
+    """What is stored of a version; aliases and revision live elsewhere."""
+    doc: dict[str, object] = codec.encode(version)
+    doc.pop("aliases")
+    doc.pop("revision")
+    return doc
+
+
+def resolve(
+    stores: Stores, project: str, model: str, selector: VersionSelector, *, ended: bool = False
+) -> VersionRecord:
+    """The version that `selector` means. An open one only by number or label.
+
+    `Gone` for a number that was deleted or aborted, unless `ended` asks for those too.
+    """
+    return of_model(stores, models.find(stores, project, model), selector, ended=ended)
+
+
+def of_model(
+    stores: Stores, record: ModelRecord, selector: VersionSelector, *, ended: bool = False
+) -> VersionRecord:
+    """The version of a known model that `selector` means."""
+    if selector.kind == "latest":
+        found = stores.table.query(
+            keys.of_model(record.id), *keys.prefix("V#"), limit=1, reverse=True
+        )
+        if not found.items:
+            raise NotFound(f"the model {record.name} has no version yet")
+        return VersionRecord(record, decoded(found.items[0], record))
+    if selector.kind == "alias":
+        number = record.model.aliases.get(selector.value, 0)
+        if not number:
+            raise NotFound(f"the model {record.name} has no alias {selector.value!r}")
+    elif selector.kind == "label":
+        lock = stores.table.get(keys.label(record.id, selector.value))
+        if lock is None:
+            raise NotFound(f"the model {record.name} has no version labelled {selector.value!r}")
+        number = int(lock.attrs["n"])
+    else:
+        number = selector.number
+    return numbered(stores, record, number, ended=ended)
+
+
+def numbered(
+    stores: Stores, record: ModelRecord, number: int, *, ended: bool = False
+) -> VersionRecord:
+    """The version of that number in whatever state it is."""
+    item = stores.table.get(keys.version(record.id, keys.READY, number))
+    if item is None:
+        others = [keys.version(record.id, kind, number) for kind in (keys.OPEN, keys.ENDED)]
+        found = stores.table.get_many([*others, keys.version(record.id, keys.READY, number)])
+        if not found:
+            raise NotFound(f"the model {record.name} has no version {number}")
+        item = found.get(keys.version(record.id, keys.READY, number)) or next(
+            iter(found.values())
+        )
+    version = decoded(item, record)
+    if version.state in ("deleted", "aborted") and not ended:
+        raise Gone(f"{record.name}@{number} was {version.state}; its number is never used again")
+    return VersionRecord(record, version)
+
+
+def listing(
+    stores: Stores,
+    record: ModelRecord,
+    *,
+    state: str = "ready",
+    newest: bool = True,
+    limit: int = 100,
+    page: str | None = None,
+) -> VersionPage:
+    """Ready (or open) versions of a model by number."""
+    kinds = {"ready": keys.READY, "open": keys.OPEN}
+    if state not in kinds:
+        raise InvalidRequest(f"state must be ready or open, not {state!r}")
+    items, following = paging.page_of(
+        stores.table, f"versions/{record.id}/{state}/{newest}", keys.of_model(record.id),
+        keys.prefix(f"{kinds[state]}#"), lambda item: decoded(item, record),
+        size=limit, page=page, reverse=newest,
+    )  # fmt: skip
+    return VersionPage(items, following)
+
+
+def ranged(stores: Stores, record: ModelRecord, first: int, last: int) -> tuple[Version, ...]:
+    """The ready versions with `first <= number <= last`, newest first."""
+    low, high = (keys.version(record.id, keys.READY, n).sk for n in (first, last))
+    found = stores.table.query(
+        keys.of_model(record.id), low, high, limit=1000, reverse=True
+    )
+    return tuple(decoded(item, record) for item in found.items)
+
+
+def issued(stores: Stores, record: ModelRecord) -> int:
+    """The highest number ever given out."""
+    item = stores.table.get(keys.counter(keys.of_model(record.id)))
+    return int(item.attrs.get("n", 0)) if item else 0
+
+
+def direction(record: ModelRecord, metric: str) -> Direction:
+    """Whether larger or smaller is better, as the model's settings declare."""
+    found = record.model.settings.directions.get(metric)
+    if found is None:
+        raise InvalidRequest(
+            f"{record.name} does not say whether a larger or a smaller {metric!r} is better: run "
+            f"`weighbridge model set {record.name} --direction {metric}=max` (or min)",
+            metric=metric,
+        )
+    return found
+
+
+def metric_of(record: ModelRecord, metric: str) -> str:
+    """The metric named, else the model's main metric."""
+    chosen = metric or record.model.settings.main_metric
+    if not chosen:
+        raise InvalidRequest(
+            f"{record.name} has no main metric: name one, or run "
+            f"`weighbridge model set {record.name} --main-metric METRIC`"
+        )
+    return names.key("metric name", chosen)
+
+
+def ranking(stores: Stores, pk: str, metric: str, best: Direction, limit: int = 20) -> list[int]:
+    """Numbers of a partition by a metric, best first; of equal values the newest first."""
+    low, high = keys.prefix(f"Q#{keys.text(metric)}#")
+    found = stores.table.query(pk, low, high, limit=limit, reverse=best == "max")
+    if best == "max" or not found.items:
+        return [int(item.key.sk.rsplit("#", 1)[1]) for item in found.items]
+    value = found.items[0].key.sk.rsplit("#", 1)[0]
+    first = stores.table.query(pk, *keys.prefix(f"{value}#"), limit=1, reverse=True)
+    numbers = [int(i.key.sk.rsplit("#", 1)[1]) for i in (*first.items, *found.items)]
+    return list(dict.fromkeys(numbers))
+
+
+def best(stores: Stores, record: ModelRecord, metric: str) -> VersionRecord:
+    """The ready version with the best value of a metric (the main one if none is named)."""
+    chosen = metric_of(record, metric)
+    pk = keys.of_model(record.id)
+    for number in ranking(stores, pk, chosen, direction(record, chosen)):
+        item = stores.table.get(keys.version(record.id, keys.READY, number))
+        if item is not None:  # an open or deleted version may leave its metrics a while
+            version = decoded(item, record)
+            if chosen in version.metrics:
+                return VersionRecord(record, version)
+    raise NotFound(f"no version of {record.name} has the metric {chosen!r}")
+
+
+def files(stores: Stores, project_id: str, manifest: str) -> tuple[FileEntry, ...]:
+    """The files a manifest lists."""
+    return manifests.decode(stores.blobs.read(keys.manifest_object(project_id, manifest)))
+
+
+def children(stores: Stores, record: VersionRecord) -> list[str]:
+    """References of the ready versions that name this one as a parent."""
+    low, high = keys.prefix(f"D#{record.number:010d}#")
+    found = stores.table.query(keys.of_model(record.model.id), low, high, limit=100)
+    alive = []
+    for item in found.items:
+        child = references.parse(str(item.doc["child"]))
+        if child.version is None:
+            continue
+        try:
+            other = resolve(stores, child.project, child.model, child.version)
+        except (NotFound, Gone):
+            continue  # its commit failed, or it was deleted since
+        if other.version.state == "ready" and record.reference in other.version.parents:
+            alive.append(str(child))
+    return alive
+
+

@@ -1,0 +1,125 @@
+"""A boto3 client for S3 or a store that speaks it, and its errors in our words.
+
+Knows endpoints, timeouts and error codes; nothing of objects or of the registry.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
+
+from chalicelib.registry.ports import Precondition
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 20
+"""Shorter than the 29 s that the gateway in front of the API waits, so that we answer, not it."""
+
+_ABSENT = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "404"})
+_REFUSED = frozenset({"PreconditionFailed", "412"})
+_WRONG = frozenset({"InvalidPart", "InvalidPartOrder", "BadDigest", "EntityTooSmall"})
+# 409: two conditional writes of one key at the same moment; S3 asks to repeat the request.
+_BUSY = frozenset(
+    {
+        "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "TooManyRequests",
+        "Throttling", "ConditionalRequestConflict", "OperationAborted", "503", "500",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach one store. Empty keys mean the usual AWS credentials of the process."""
+
+    region: str
+    endpoint: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    ca_file: str = ""
+
+
+def connect(access: Access) -> "S3Client":
+    """A client that signs with version 4, by path at an own endpoint and regionally at AWS."""
+    return _client("s3", access)  # type: ignore[no-any-return]
+
+
+def connect_sts(access: Access) -> Any:
+    """A client of the security token service."""
+    return _client("sts", access)
+
+
+def _client(service: Literal["s3", "sts"], access: Access) -> Any:
+    # boto3 costs a quarter of a second to import: only who talks to a store pays.
+    import boto3.session
+    from botocore.config import Config
+
+    config = Config(
+        signature_version="s3v4" if service == "s3" else None,
+        s3={
+            "addressing_style": "path" if access.endpoint else "virtual",
+            "us_east_1_regional_endpoint": "regional",
+        },
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        # We send SHA-256 where we want a checksum; boto3's own CRC32 would end up in signed URLs.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        max_pool_connections=32,
+    )
+    # The default session is shared and not safe to use from several threads.
+    return boto3.session.Session().client(
+        service,
+        region_name=access.region,
+        endpoint_url=access.endpoint or None,
+        aws_access_key_id=access.access_key or None,
+        aws_secret_access_key=access.secret_key or None,
+        verify=access.ca_file or None,
+        config=config,
+    )
+
+
+def error_code(error: Any) -> str:
+    """The store's own code of a botocore error."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turns the store's errors inside the block into ours; `what` is named in the message.
+
+    Codes that nothing here explains (403, a missing bucket setting) stay botocore's errors: they
+    are faults of the installation and belong into the log with their traceback.
+    """
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+
+    try:
+        yield
+    except boto.ClientError as error:
+        code = error_code(error)
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _ABSENT or status == 404:
+            raise NotFound(f"the store has no {what}") from error
+        if code in _REFUSED or status == 412:
+            raise Precondition(f"the store refused the condition on {what}") from error
+        # Before the status: a completion that failed half way is a 200 with an error inside, which
+        # botocore reports as a 500.
+        if code in _WRONG:
+            raise IntegrityError(f"the store refused {what}: {code}") from error
+        if code in _BUSY or status >= 500 or status == 429:
+            raise Unavailable(f"the object store failed on {what}: {code}") from error
+        raise
+    except (
+        boto.ConnectionError,
+        boto.HTTPClientError,
+        boto.IncompleteReadError,
+        ResponseParserError,
+    ) as error:
+        raise Unavailable(
+            f"the object store did not answer for {what}: {type(error).__name__}"
+        ) from error

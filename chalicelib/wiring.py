@@ -1,0 +1,101 @@
+"""Builds the stores on first use: the one seam between the registry and its adapters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from chalicelib.registry import tokens
+from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
+from chalicelib.registry.stores import Stores
+from chalicelib.settings import Settings, settings
+from weighbridge.contract.errors import RegistryError
+
+_override: list[Stores] = []
+
+
+def _table(config: Settings) -> Table:
+    kind, _, where = config.catalog.partition(":")
+    if kind == "sqlite":
+        from chalicelib.storage.sqlite import SqliteTable
+
+        return SqliteTable(where)
+    from chalicelib.storage.dynamo import DynamoTable
+
+    return DynamoTable(where, config.region, config.dynamodb_endpoint)
+
+
+def _blobs(config: Settings, bucket: str) -> Blobs:
+    from chalicelib.storage.s3 import S3Blobs
+
+    return S3Blobs(
+        bucket, config.region, endpoint=config.s3_endpoint,
+        public_endpoint=config.s3_public_endpoint, access_key=config.s3_access_key,
+        secret_key=config.s3_secret_key, ca_file=config.s3_ca_file,
+    )  # fmt: skip
+
+
+def _queue(config: Settings) -> Queue:
+    from chalicelib.storage import queues
+
+    kind, _, where = config.queue.partition(":")
+    if kind == "sqlite":
+        return queues.SqliteQueue(where)
+    if kind == "sqs":
+        index_url, _, render_url = where.partition(",")
+        return queues.SqsQueue(index_url, render_url, config.region)
+    return queues.NoQueue()
+
+
+def _grants(config: Settings) -> InboxGrants | None:
+    if not (config.inbox_role or config.inbox_identities):
+        return None
+    from chalicelib.storage import grants
+
+    return grants.grants(config)
+
+
+def build(config: Settings) -> Stores:
+    """The stores of a configuration."""
+    return Stores(
+        table=_table(config), blobs=_blobs(config, config.bucket), queue=_queue(config),
+        site=_blobs(config, config.site_bucket), grants=_grants(config),
+        sign_seconds=config.sign_seconds, lease_seconds=config.lease_seconds,
+        stale_seconds=config.stale_seconds, bucket=config.bucket,
+    )  # fmt: skip
+
+
+@cache
+def _production() -> Stores:
+    return build(settings())
+
+
+def stores() -> Stores:
+    """The stores of this process; the edge reaches storage in no other way."""
+    return _override[-1] if _override else _production()
+
+
+@contextmanager
+def using(fake: Stores) -> Iterator[Stores]:
+    """Runs a block on other stores (tests)."""
+    _override.append(fake)
+    try:
+        yield fake
+    finally:
+        _override.remove(fake)
+
+
+def bootstrap(admin_token: str) -> None:
+    """Makes sure that the first administrator's token works."""
+    tokens.bootstrap(stores(), admin_token)
+
+
+def healthy() -> dict[str, str]:
+    """`ok`, or what is wrong, per store."""
+    state = {}
+    for name, store in (("catalog", stores().table), ("blobs", stores().blobs)):
+        try:
+            store.ping()
+            state[name] = "ok"
+        except RegistryError as error:
+            state[name] = error.message
+    return state

@@ -1,0 +1,241 @@
+"""A Chalice app as a WSGI application, by way of Chalice's own local gateway.
+
+Behaves as API Gateway does where it matters: routes on the raw path, limits sizes, decodes binary
+answers. Errors that the gateway or Chalice would word by themselves come in our one error body.
+"""
+
+import base64
+import http
+import json
+import re
+import threading
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote
+
+from chalice.app import Chalice
+from chalice.config import Config
+from chalice.local import (
+    ForbiddenError,
+    LambdaEventConverter,
+    LocalGateway,
+    LocalGatewayException,
+    MatchResult,
+    RouteMatcher,
+)
+from weighbridge.contract import errors
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MAX_REQUEST = 10 * 1024 * 1024
+MAX_ANSWER = 6 * 1024 * 1024
+_SECONDS = 29
+
+
+class Application:
+    """The WSGI application. Any number of threads may call it."""
+
+    def __init__(self, app: Chalice) -> None:
+        _keep_requests_apart(app)
+        config = Config(
+            chalice_stage="local",
+            user_provided_params={"chalice_app": app},
+            config_from_disk={
+                "app_name": app.app_name,
+                "stages": {"local": {"api_gateway_stage": "api", "lambda_timeout": _SECONDS}},
+            },
+        )
+        self._gateway = LocalGateway(app, config)
+        self._gateway.event_converter = _Events(app)
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answers one request, in memory: bytes of models never pass here."""
+        method = environ["REQUEST_METHOD"]
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        if size > MAX_REQUEST:
+            answer = problem(errors.TooLarge(_TOO_LARGE, limit=MAX_REQUEST))
+        else:
+            body = environ["wsgi.input"].read(size) if size else b""
+            # HEAD is GET without the body, and no route declares it.
+            asked = "GET" if method == "HEAD" else method
+            answer = self._ask(asked, raw_target(environ), _headers(environ), body)
+        status, headers, data = answer
+        headers = [pair for pair in headers if pair[0].lower() != "content-length"]
+        start_response(status_line(status), [*headers, ("Content-Length", str(len(data)))])
+        return [] if method == "HEAD" else [data]
+
+    def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes) -> "Answer":
+        try:
+            response = self._gateway.handle_request(method, target, headers, body)
+        except ForbiddenError as refused:
+            if refused.headers.get("x-amzn-ErrorType") != "UnauthorizedException":
+                return problem(errors.Forbidden("the authorizer does not allow this"))
+            return problem(errors.NotFound("there is nothing at this address"))
+        except LocalGatewayException as refused:
+            refusal = errors.from_body(refused.CODE, None)
+            return problem(refusal, refused.CODE)
+        return _answer(response)
+
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+_TOO_LARGE = (
+    "a request may have 10 MB at most; files go to the store, by the URLs of an upload plan"
+)
+
+
+def raw_target(environ: "WSGIEnvironment") -> str:
+    """Path and query as the client spelled them: WSGI's own path has been decoded already."""
+    raw = environ.get("REQUEST_URI")
+    if raw:
+        return str(raw)
+    path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
+    query = environ.get("QUERY_STRING", "")
+    return f"{path}?{query}" if query else path
+
+
+def status_line(status: int) -> str:
+    """A status with its phrase."""
+    try:
+        return f"{status} {http.HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Unknown"
+
+
+def problem(error: errors.RegistryError, status: int = 0) -> Answer:
+    """An error as the API answers it."""
+    body = json.dumps(error.body(str(uuid.uuid4())), separators=(",", ":")).encode("utf-8")
+    return status or error.status, [("Content-Type", "application/json")], body
+
+
+def _headers(environ: "WSGIEnvironment") -> dict[str, str]:
+    headers = {
+        key[5:].replace("_", "-").lower(): str(value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(key):
+            headers[key.replace("_", "-").lower()] = environ[key]
+    # The gateway says who calls; what callers say of themselves is not believed.
+    headers["x-forwarded-for"] = environ.get("REMOTE_ADDR", "")
+    headers["x-forwarded-proto"] = environ.get("wsgi.url_scheme", "http")
+    return headers
+
+
+def _answer(response: dict[str, Any]) -> Answer:
+    status = int(response["statusCode"])
+    body: str | bytes = response["body"] or b""
+    if len(body) > MAX_ANSWER:
+        return problem(errors.Unavailable("the answer is larger than 6 MB"), 502)
+    headers = [(str(key), str(value)) for key, value in response["headers"].items()]
+    for key, values in response["multiValueHeaders"].items():
+        headers += [(str(key), str(value)) for value in values]
+    if response.get("isBase64Encoded"):
+        body = base64.b64decode(body)
+    data = body.encode("utf-8") if isinstance(body, str) else body
+    if not any(key.lower() == "content-type" for key, _ in headers):
+        headers.append(("Content-Type", "application/json"))
+    if status >= 400 and (worded := _chalice_error(data)) is not None:
+        return problem(errors.from_body(status, {"message": worded}), status)
+    return status, headers, data
+
+
+def _chalice_error(data: bytes) -> str | None:
+    """The message of an error that Chalice worded by itself (405, 415, 500)."""
+    if not data.startswith(b'{"Code"'):
+        return None
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return None
+    return str(body.get("Message", "")) if set(body) == {"Code", "Message"} else None
+
+
+class _Routes(RouteMatcher):  # type: ignore[misc]
+    """Finds a request's route as API Gateway does: a literal segment before a variable one.
+
+    Takes the place of Chalice's matcher, which compares with every route in turn.
+    """
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        super().__init__(list(urls))
+        self._by_length: dict[int, list[tuple[str, list[str]]]] = {}
+        for url in sorted(urls):
+            parts = url.split("/")
+            self._by_length.setdefault(len(parts), []).append((url, parts))
+
+    def match_route(self, url: str) -> MatchResult:
+        path, _, query = url.partition("?")
+        if path != "/" and path.endswith("/"):
+            path = path[:-1]
+        parts = path.split("/")
+        for route, names in self._by_length.get(len(parts), ()):
+            captured = _capture(names, parts)
+            if captured is not None:
+                return MatchResult(route, captured, parse_qs(query, keep_blank_values=True))
+        raise ValueError(f"no route for {path}")
+
+
+def _capture(names: list[str], parts: list[str]) -> dict[str, str] | None:
+    captured = {}
+    for name, part in zip(names, parts, strict=True):
+        if name.startswith("{"):
+            if not part:
+                return None
+            captured[name[1:-1]] = part
+        elif name != part:
+            return None
+    return captured
+
+
+class _Events(LambdaEventConverter):
+    """Events with the fields that only the real gateway fills in."""
+
+    def __init__(self, app: Chalice) -> None:
+        super().__init__(_Routes(app.routes), app.api.binary_types)
+
+    def create_lambda_event(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+    ) -> dict[str, Any]:
+        event: dict[str, Any] = super().create_lambda_event(method, path, headers, body)
+        context = event["requestContext"]
+        context["requestId"] = str(uuid.uuid4())
+        context["stage"] = "api"
+        context["identity"] = {
+            "sourceIp": headers.get("x-forwarded-for", ""),
+            "userAgent": headers.get("user-agent", ""),
+        }
+        if not event.get("isBase64Encoded") and isinstance(event["body"], bytes):
+            event["body"] = _text_or_base64(event, event["body"])
+        return event
+
+
+def _text_or_base64(event: dict[str, Any], body: bytes) -> str:
+    # API Gateway passes text as text; bytes that are none would be damaged, so they travel encoded.
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        event["isBase64Encoded"] = True
+        return base64.b64encode(body).decode("ascii")
+
+
+def _keep_requests_apart(app: Chalice) -> None:
+    """Gives every thread its own current request: one Lambda serves one at a time, we do not."""
+    if re.match("Threaded", type(app).__name__):
+        return
+    local = threading.local()
+
+    def per_thread(name: str) -> property:
+        return property(
+            lambda _self: getattr(local, name, None),
+            lambda _self, value: setattr(local, name, value),
+        )
+
+    members = {name: per_thread(name) for name in ("current_request", "lambda_context")}
+    for name in members:
+        app.__dict__.pop(name, None)
+    app.__class__ = type(f"Threaded{type(app).__name__}", (type(app),), members)

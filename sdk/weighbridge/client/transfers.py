@@ -1,0 +1,36 @@
+"""Plans of uploads: what is there, what to send, what is complete."""
+
+from collections.abc import Iterable
+
+from weighbridge.client.session import Session
+from weighbridge.contract import types
+
+
+class Transfers(Session):
+    """The routes under `/api/projects/{project}/uploads`."""
+
+    def plan(
+        self,
+        project: str,
+        want: Iterable[str] = (),
+        done: Iterable[types.PutDone] = (),
+    ) -> types.Plan:
+        """What to do for each wanted blob (up to 1,000), after verifying what was `done`."""
+        body = types.PlanRequest(tuple(types.WantedBlob(blob) for blob in want), tuple(done))
+        return self.call(types.Plan, "POST", "projects", project, "uploads", body=body)
+
+    def sign_parts(
+        self, project: str, upload: str, parts: Iterable[types.Part]
+    ) -> types.PartsPlan:
+        """Requests for up to 1,000 parts; none for those that the store already holds."""
+        at = ("projects", project, "uploads", upload, "parts")
+        return self.call(types.PartsPlan, "POST", *at, body=types.PartsRequest(tuple(parts)))
+
+    def complete_upload(self, project: str, upload: str, blob: str) -> types.Stored:
+        """Joins the parts and verifies that they are `blob`. Completing twice is one completion."""
+        at = ("projects", project, "uploads", upload, "complete")
+        return self.call(types.Stored, "POST", *at, body=types.UploadComplete(blob))
+
+    def abort_upload(self, project: str, upload: str) -> types.Deleted:
+        """Frees the parts of an unfinished upload."""
+        return self.call(types.Deleted, "DELETE", "projects", project, "uploads", upload)

@@ -1,0 +1,416 @@
+"""The facade that trainers and consumers use: push, pull, versions, checkpoints, aliases."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from weighbridge import config, provenance
+from weighbridge.client import Client
+from weighbridge.client.session import VersionLike
+from weighbridge.contract import manifests, references, types
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    IntegrityError,
+    InvalidManifest,
+    InvalidName,
+    NotFound,
+)
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.references import CheckpointSelector, Reference
+from weighbridge.results import PullResult, PushResult
+from weighbridge.sessions import VersionSession
+from weighbridge.sources import PathLike, collect
+from weighbridge.transfer.download import Downloader
+from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.upload import Uploader
+from weighbridge.writing import Draft, publish_checkpoint, publish_version
+
+__all__ = ["PullResult", "PushResult", "Registry"]
+
+
+class Registry:
+    """A registry at `url` (argument, else environment, else what `login` or `serve` stored).
+
+    Constructing it does nothing on the network. Usable from several threads, and as a `with` block
+    that closes its connections at the end. `.client` has one typed method per route.
+    """
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, ca_file: str | None = None
+    ) -> None:
+        chosen = config.load(url, token, ca_file)
+        self.url = chosen.url
+        self.client = Client(chosen.url, chosen.token, chosen.ca_file)
+
+    def close(self) -> None:
+        """Closes the connections that are not in use."""
+        self.client.close()
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Writing
+
+    def push(
+        self,
+        model: str,
+        paths: PathLike | Iterable[PathLike],
+        *,
+        as_name: str | None = None,
+        label: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        alias: str | Iterable[str] = (),
+        parents: Iterable[str] = (),
+        description: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        provenance: types.Provenance | None = None,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        create: bool = True,
+    ) -> PushResult:
+        """Publishes files as the next version of `model` (`"project/model"`).
+
+        Folders are walked, hidden files included; their content stands at the top of the version.
+        `as_name` renames a single file, or is the folder under which a single folder's content
+        stands. What the project holds already is not sent again, and a push that was interrupted
+        continues where it was when it is run again. Project and model are created if missing,
+        unless `create` is false. Nothing is visible before everything is there. Each `alias` is
+        moved to the new version afterwards. A dry run hashes and asks nothing to change: it
+        reports what the version would hold; `sent_bytes` is then 0.
+        """
+        return publish_version(
+            self.client,
+            _model(model),
+            collect(paths, as_name),
+            Draft.of(
+                label=label or "",
+                metrics=metrics,
+                params=params,
+                tags=tags,
+                aliases=(alias,) if isinstance(alias, str) else tuple(alias),
+                parents=parents,
+                description=description,
+                attributes=attributes,
+                provenance=provenance,
+            ),
+            progress=progress,
+            dry_run=dry_run,
+            create=create,
+        )
+
+    def push_checkpoint(
+        self,
+        ref: str,
+        paths: PathLike | Iterable[PathLike],
+        step: int,
+        component: str = "",
+        name: str = "",
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        as_name: str | None = None,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+    ) -> PushResult:
+        """Publishes files as a checkpoint of the version `ref` (open or ready).
+
+        (component, step, name) is its identity: the same content twice is one checkpoint, other
+        content under the same identity is `AlreadyExists`.
+        """
+        return publish_checkpoint(
+            self.client,
+            parse(ref),
+            collect(paths, as_name),
+            step=step,
+            component=component,
+            name=name,
+            metrics=metrics,
+            tags=tags,
+            progress=progress,
+            dry_run=dry_run,
+        )
+
+    def version(
+        self,
+        model: str,
+        label: str | None = None,
+        *,
+        resume: bool = False,
+        description: str = "",
+        parents: Iterable[str] = (),
+        alias: str | Iterable[str] = (),
+        provenance: types.Provenance | None = None,
+        progress: Progress | None = None,
+        create: bool = True,
+    ) -> VersionSession:
+        """A version to fill in a `with` block: published at its end, given up on an exception.
+
+        After an exception a version that has checkpoints already is left open instead; it is
+        continued by `version(model, label, resume=True)`.
+        """
+        return VersionSession(
+            self.client,
+            _model(model),
+            Draft.of(
+                label=label or "",
+                description=description,
+                parents=parents,
+                aliases=(alias,) if isinstance(alias, str) else tuple(alias),
+                provenance=provenance,
+            ),
+            resume=resume,
+            progress=progress,
+            create=create,
+        )
+
+    # Reading
+
+    def pull(
+        self,
+        ref: str,
+        to: PathLike | None = None,
+        files: str | Iterable[str] = (),
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> PullResult:
+        """Downloads a version or checkpoint (`p/m`, `p/m@3`, `p/m@production:best`) and verifies it.
+
+        `to` is the folder, by default `MODEL-VERSION` here. `files` limits it to paths that match a
+        pattern (`*.json`). An identical file that is there is left alone; a different one is an
+        `AlreadyExists` unless `force`. An interrupted pull continues when it is run again.
+        """
+        started, requests = time.monotonic(), self.client.pool.requests
+        chosen = self.resolve(ref)
+        wanted, manifest = self._files(chosen, (files,) if isinstance(files, str) else tuple(files))
+        number, checkpoint = _numbers(chosen)
+        name = f"{chosen.model}-{number}" + (f"-{checkpoint}" if checkpoint else "")
+        folder = Path(to) if to is not None else Path(name)
+        received = Downloader(self._signer(chosen), self.client.pool, progress).fetch(
+            wanted, folder, force=force, label=str(chosen)
+        )
+        return PullResult(
+            reference=str(chosen),
+            version=number,
+            checkpoint=checkpoint,
+            folder=folder,
+            files=wanted,
+            received_bytes=received.received_bytes,
+            reused_bytes=received.reused_bytes,
+            seconds=time.monotonic() - started,
+            requests=self.client.pool.requests - requests,
+            manifest=manifest,
+        )
+
+    def resolve(self, ref: str) -> Reference:
+        """`ref` with numbers in place of aliases, labels, `latest`, `last` and `best`."""
+        wanted = parse(ref)
+        selector = wanted.version or references.LATEST
+        version = self.client.version(wanted.project, wanted.model, selector)
+        chosen = references.VersionSelector("number", str(version.number))
+        checkpoint = wanted.checkpoint
+        if checkpoint is not None:
+            found = self.client.checkpoint(wanted.project, wanted.model, chosen, checkpoint)
+            checkpoint = CheckpointSelector("number", str(found.number))
+        return Reference(wanted.project, wanted.model, chosen, checkpoint)
+
+    def files(self, ref: str) -> tuple[FileEntry, ...]:
+        """The files of a version or checkpoint by path, verified against its manifest."""
+        return self._files(self.resolve(ref), ())[0]
+
+    def projects(self) -> Iterator[types.Project]:
+        """All projects that the token may read."""
+        return self.client.iter_projects()
+
+    def models(self, project: str, prefix: str = "") -> Iterator[types.Model]:
+        """All models of a project."""
+        return self.client.iter_models(project, prefix)
+
+    def model(self, model: str) -> types.Model:
+        """One model (`"project/model"`) with its aliases."""
+        ref = _model(model)
+        return self.client.model(ref.project, ref.model)
+
+    def versions(
+        self, model: str, state: str = "ready", order: str = "newest"
+    ) -> Iterator[types.Version]:
+        """The versions of a model, newest first unless `order` is `oldest`."""
+        ref = _model(model)
+        return self.client.iter_versions(ref.project, ref.model, state, order)
+
+    def show(self, ref: str) -> types.Version:
+        """One version: its metrics, parameters, tags, provenance and state."""
+        wanted = parse(ref)
+        return self.client.version(
+            wanted.project, wanted.model, wanted.version or references.LATEST
+        )
+
+    def best(self, model: str, metric: str = "") -> types.Version:
+        """The best version by `metric`, or by the model's main metric."""
+        ref = _model(model)
+        return self.client.best_version(ref.project, ref.model, metric)
+
+    def checkpoints(
+        self, ref: str, component: str = "", order: str = "newest"
+    ) -> Iterator[types.Checkpoint]:
+        """The checkpoints of a version; `order` is `newest`, `oldest` or `step`."""
+        wanted = parse(ref)
+        return self.client.iter_checkpoints(
+            wanted.project,
+            wanted.model,
+            wanted.version or references.LATEST,
+            component,
+            order,
+        )
+
+    def checkpoint(self, ref: str) -> types.Checkpoint:
+        """One checkpoint (`p/m@3:12`, `:best`; the last unless named)."""
+        wanted = parse(ref)
+        return self.client.checkpoint(
+            wanted.project,
+            wanted.model,
+            wanted.version or references.LATEST,
+            wanted.checkpoint or CheckpointSelector("last"),
+        )
+
+    def facts(self, ref: str) -> types.VersionFacts:
+        """What indexing found in the files of a version or checkpoint."""
+        wanted = parse(ref)
+        version = wanted.version or references.LATEST
+        at = (wanted.project, wanted.model, version)
+        if wanted.checkpoint is None:
+            return self.client.version_facts(*at)
+        return self.client.checkpoint_facts(*at, wanted.checkpoint)
+
+    def compare(self, *refs: str) -> types.Comparison:
+        """Two or more versions side by side, differences only."""
+        return self.client.compare(*(str(_versioned(parse(ref))) for ref in refs))
+
+    def history(self, project: str, model: str = "") -> Iterator[types.Event]:
+        """What happened in a project (or to one of its models), newest first."""
+        return self.client.iter_events(project, model)
+
+    # Aliases, approval, deletion
+
+    def alias(
+        self,
+        model: str,
+        alias: str,
+        version: VersionLike | None = None,
+        expected: int | None = None,
+    ) -> types.AliasMove:
+        """Where `alias` points; with `version`, moves it there first."""
+        ref = _model(model)
+        if version is None:
+            return self.client.alias(ref.project, ref.model, alias)
+        return self.client.move_alias(ref.project, ref.model, alias, version, expected)
+
+    def remove_alias(self, model: str, alias: str) -> types.AliasMove:
+        """Removes an alias; its history stays."""
+        ref = _model(model)
+        return self.client.remove_alias(ref.project, ref.model, alias)
+
+    def alias_history(self, model: str, alias: str) -> Iterator[types.AliasMove]:
+        """The moves of an alias, newest first."""
+        ref = _model(model)
+        return self.client.iter_alias_history(ref.project, ref.model, alias)
+
+    def approve(
+        self, ref: str, state: types.ApprovalState = "approved", comment: str = ""
+    ) -> types.Version:
+        """Signs a version off, or rejects it."""
+        wanted = _named_version(ref)
+        assert wanted.version is not None
+        return self.client.approve(
+            wanted.project, wanted.model, wanted.version, state, comment
+        )
+
+    def delete(self, ref: str) -> types.Deleted:
+        """Deletes a version or checkpoint, which must be named (`p/m@3`, `p/m@3:12`)."""
+        wanted = _named_version(ref)
+        assert wanted.version is not None
+        at = (wanted.project, wanted.model, wanted.version)
+        if wanted.checkpoint is None:
+            return self.client.delete_version(*at)
+        return self.client.delete_checkpoint(*at, wanted.checkpoint)
+
+    def _files(
+        self, chosen: Reference, patterns: Sequence[str]
+    ) -> tuple[tuple[FileEntry, ...], str]:
+        """The wanted files and the digest of the manifest, which all files together must yield."""
+        project, model = chosen.project, chosen.model
+        version, number = _numbers(chosen)
+        found: list[FileEntry] = []
+        manifest, page = "", None
+        while True:
+            if number:
+                part = self.client.checkpoint_files(project, model, version, number, page=page)
+            else:
+                part = self.client.version_files(project, model, version, page=page)
+            found += part.items
+            manifest, page = part.manifest or manifest, part.next
+            if not page:
+                break
+        entries = manifests.checked(found)
+        if manifest and manifests.digest(entries) != manifest:
+            raise IntegrityError(f"the list of files of {chosen} is not what its manifest says")
+        wanted = tuple(
+            entry
+            for entry in entries
+            if not patterns or any(fnmatchcase(entry.path, pattern) for pattern in patterns)
+        )
+        if patterns and not wanted:
+            raise NotFound(f"no file of {chosen} matches {', '.join(patterns)}")
+        return wanted, manifest
+
+    def _signer(self, chosen: Reference) -> Callable[[Sequence[str]], types.Downloads]:
+        version, number = _numbers(chosen)
+
+        def sign(blobs: Sequence[str]) -> types.Downloads:
+            if number:
+                return self.client.checkpoint_downloads(
+                    chosen.project, chosen.model, version, number, blobs
+                )
+            return self.client.version_downloads(chosen.project, chosen.model, version, blobs)
+
+        return sign
+
+
+def parse(ref: str) -> Reference:
+    """`ref` as a reference."""
+    return references.parse(ref)
+
+
+def _model(text: str) -> Reference:
+    ref = references.parse(text)
+    if ref.version is not None or ref.checkpoint is not None:
+        raise InvalidName(f"{text!r} names a version; here a model is meant: PROJECT/MODEL")
+    return ref
+
+
+def _named_version(text: str) -> Reference:
+    ref = references.parse(text)
+    if ref.version is None:
+        raise InvalidName(f"{text!r} names no version; write PROJECT/MODEL@VERSION")
+    return ref
+
+
+def _versioned(ref: Reference) -> Reference:
+    return Reference(ref.project, ref.model, ref.version or references.LATEST, ref.checkpoint)
+
+
+def _numbers(chosen: Reference) -> tuple[int, int]:
+    version = chosen.version.number if chosen.version else 0
+    return version, chosen.checkpoint.number if chosen.checkpoint else 0

@@ -1,0 +1,197 @@
+"""Decisions about moving bytes: cuts, batches, order, retries, resuming. Pure: no I/O, no clock.
+
+The cut scheme is part of a blob's identity (`contract.digests.CUT_SCHEME`). Scheme 1: a file of
+16 MiB or less is one PUT; a larger one is cut into parts of 16 MiB, or of the smallest whole number
+of MiB with which 10,000 parts suffice.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from weighbridge.contract import digests, types
+from weighbridge.contract.digests import BlobDigest, Sha256
+from weighbridge.contract.errors import TooLarge
+from weighbridge.contract.manifests import MAX_SIZE
+
+T = TypeVar("T")
+
+MIB = 1024 * 1024
+SINGLE_PUT = 16 * MIB
+PART = 16 * MIB
+MIN_PART = 5 * MIB
+MAX_PARTS = 10_000
+PLAN_BLOBS = 1000
+"""The largest number of blobs, parts or files in one request."""
+PLAN_BYTES = 256 * MIB
+"""With this much hashed, a plan is asked for although more is to come, so that sending starts."""
+SIGN_PARTS = 256
+"""Parts signed at a time: late enough not to expire, few enough requests."""
+DONE_BATCH = 200
+"""With this many PUTs unreported they are reported, so that a kill repeats little."""
+
+BACKOFF = 0.1
+BACKOFF_CAP = 10.0
+RETRIED = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part: its number from 1, where it starts, how long it is."""
+
+    number: int
+    offset: int
+    size: int
+
+
+def part_size(size: int) -> int:
+    """The size of the parts (but the last) that a file of `size` bytes is cut into; 0: one PUT."""
+    if size > MAX_SIZE:
+        raise TooLarge(f"a file of {size} bytes; {MAX_SIZE} at most", limit=MAX_SIZE)
+    if size <= SINGLE_PUT:
+        return 0
+    whole_mib = -(-size // (MAX_PARTS * MIB))
+    return max(PART, whole_mib * MIB)
+
+
+def cuts(size: int) -> tuple[Span, ...]:
+    """The parts of a file of `size` bytes, in order; none if it is one PUT."""
+    step = part_size(size)
+    if not step:
+        return ()
+    return spans(size, step)
+
+
+def spans(size: int, step: int) -> tuple[Span, ...]:
+    """`size` bytes in steps of `step`; the last may be shorter."""
+    return tuple(
+        Span(number, offset, min(step, size - offset))
+        for number, offset in enumerate(range(0, size, step), 1)
+    )
+
+
+def blob_of(size: int, whole: Sha256, parts: Sequence[Sha256]) -> digests.BlobId:
+    """The blob id of a file, from its digests."""
+    if not parts:
+        return digests.single_blob(whole, size)
+    return digests.composite_blob(digests.composite(parts), len(parts), size)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to fetch a blob: in these ranges; `composite` says that their digests yield the blob's."""
+
+    ranges: tuple[Span, ...]
+    composite: bool
+
+
+def reading(blob: BlobDigest) -> Reading:
+    """The ranges in which to fetch a blob: its parts where its cut is known, else steps of 16 MiB."""
+    if blob.parts and blob.scheme == digests.CUT_SCHEME:
+        parts = cuts(blob.size)
+        if len(parts) == blob.parts:
+            return Reading(parts, composite=True)
+    if blob.size <= PART:
+        return Reading((Span(1, 0, blob.size),), composite=False)
+    return Reading(spans(blob.size, PART), composite=False)
+
+
+def batches(items: Sequence[T], most: int = PLAN_BLOBS) -> Iterator[Sequence[T]]:
+    """`items` in order, `most` at a time."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
+
+
+def ask_now(waiting: int, waiting_bytes: int, more_to_come: bool) -> bool:
+    """Whether to ask for a plan of what is hashed, or to wait for more."""
+    if not waiting:
+        return False
+    return not more_to_come or waiting >= PLAN_BLOBS or waiting_bytes >= PLAN_BYTES
+
+
+def to_send(answer: types.PartsPlan, parts: Iterable[types.Part]) -> tuple[
+    tuple[tuple[types.Part, types.SignedRequest], ...], tuple[types.Part, ...]
+]:
+    """The parts to send with their requests, and those that the store already holds.
+
+    A part without an answer is sent later: it is in neither list.
+    """
+    known = {item.number: item for item in answer.parts}
+    send, held = [], []
+    for part in parts:
+        if item := known.get(part.number):
+            if item.request is None:
+                held.append(part)
+            else:
+                send.append((part, item.request))
+    return tuple(send), tuple(held)
+
+
+def retry_delay(attempt: int, most: int, fraction: float) -> float | None:
+    """Seconds to wait after the failed `attempt` (from 1), or None to give up.
+
+    Full jitter: `fraction` (0 to 1) of an exponentially growing bound, so that many clients that
+    failed together do not come back together.
+    """
+    if attempt >= most:
+        return None
+    return min(BACKOFF_CAP, BACKOFF * 2.0 ** min(attempt, 30)) * fraction
+
+
+def retry_answer(
+    status: int,
+    attempt: int,
+    most: int,
+    fraction: float,
+    *,
+    retry_after: str = "",
+    repeatable: bool = True,
+) -> float | None:
+    """Seconds to wait before a request that was answered `status` is repeated, or None to accept it."""
+    if status not in RETRIED or (not repeatable and status not in (429, 503)):
+        return None
+    delay = retry_delay(attempt, most, fraction)
+    if delay is None:
+        return None
+    asked = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+    return max(delay, min(asked, 60.0))
+
+
+Step = Literal["done", "retry", "again", "reread", "refused"]
+
+
+def after_put(status: int, code: str) -> Step:
+    """What an answer of the store to a PUT of a blob or part means.
+
+    `done`: the bytes are there; `retry`: send again; `again`: ask the server for a new request
+    (expired, or its upload is gone); `reread`: the store got other bytes than were signed, so look
+    whether the file changed; `refused`: give up.
+    """
+    if status in (200, 201, 204, 412):
+        # 412: the key is there already, so an earlier PUT whose answer was lost succeeded.
+        return "done"
+    if code in ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"):
+        return "retry"
+    if status in (401, 403, 404) or code in ("ExpiredToken", "NoSuchUpload", "AccessDenied"):
+        return "again"
+    if status in (408, 409, 425) or status in RETRIED:
+        return "retry"
+    if status == 400:
+        return "reread"
+    return "refused"
+
+
+Resume = Literal["continue", "finished", "begin"]
+
+
+def resume(state: str, version_manifest: str, wanted_manifest: str) -> Resume:
+    """What to do with the version that an earlier, interrupted run opened.
+
+    An open one is continued. One that is ready with this very content was committed just before
+    the interruption: it is finished. Anything else is left alone, and a new version begun.
+    """
+    if state == "open":
+        return "continue"
+    if state == "ready" and version_manifest == wanted_manifest:
+        return "finished"
+    return "begin"
