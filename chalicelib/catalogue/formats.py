@@ -6,21 +6,22 @@ import re
 from datetime import datetime
 from typing import Any
 
+MINUS, TIMES, DASH = "\u2212", "\u00d7", "\u2013"
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 _COUNTS = ("", "k", "M", "B", "T")
 _DIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {0x7F: 0x2421}
-_VISIBLE |= {code: 0xFFFD for code in (*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)}
+_VISIBLE |= dict.fromkeys((*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF), 0xFFFD)
 _SPACE = re.compile(r"\s+")
 
 
 def visible(text: str) -> str:
-    """`text` with control characters and lone surrogates replaced by something that can be shown."""
+    """`text` with a visible sign for each control character and lone surrogate."""
     return text.translate(_VISIBLE)
 
 
 def flat(text: str) -> str:
-    """`text` for places that cannot isolate direction (titles, attributes): one line, no overrides."""
+    """`text` on one line and without overrides, for titles and attributes."""
     return _SPACE.sub(" ", visible(_DIRECTIONAL.sub("\ufffd", text))).strip()
 
 
@@ -57,8 +58,9 @@ def number(value: float) -> str:
     if isinstance(value, float) and math.isnan(value):
         return "NaN"
     if isinstance(value, float) and math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.6g}".replace("-", "−", 1) if value < 0 else f"{value:.6g}"
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:.6g}"
+    return MINUS + text[1:] if text.startswith("-") else text
 
 
 def exact(value: Any) -> str:
@@ -69,9 +71,14 @@ def exact(value: Any) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign: `+0.0123`, `−4`."""
-    text = number(abs(value))
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{text}"
+    """A difference with its sign."""
+    sign = "+" if value > 0 else MINUS if value < 0 else "±"
+    return sign + number(abs(value))
+
+
+def grown(value: int) -> str:
+    """A difference of sizes with its sign."""
+    return ("+" if value > 0 else MINUS) + size(abs(value))
 
 
 def moment(text: str) -> str:
@@ -94,7 +101,7 @@ def day(text: str) -> str:
 
 def shape(dimensions: Any) -> str:
     """A tensor's shape: `384 × 1536`; a scalar has none."""
-    return " × ".join(str(d) for d in dimensions) or "scalar"
+    return f" {TIMES} ".join(str(d) for d in dimensions) or "scalar"
 
 
 def plural(amount: int, word: str) -> str:

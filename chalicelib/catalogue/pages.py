@@ -3,6 +3,7 @@
 Nothing here reads, renders or writes. Compare pages are in `comparing.py`.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from weighbridge.contract.types import Checkpoint, FileFacts, Model, ModelSettin
 INDEX = "index.json"
 TENSORS = "tensors.json"
 INLINE_TENSORS = 200
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z")
 MOST_FILES = 500
 
 
@@ -89,13 +91,12 @@ def reference(version: Version) -> str:
 def pull(project: str, model: str, selector: str) -> Pull:
     """The commands that pull a version."""
     ref = f"{project}/{model}@{selector}"
-    name = model if len(model) <= 40 and model.replace("-", "").replace("_", "").isalnum() else "model"
+    name = model if _FOLDER.match(model) else "model"
     api = shlex.quote(f"{slugs.api_path(project, model)}/versions/{selector}/files")
     address = f'"$WEIGHBRIDGE_URL"{api}'
     return Pull(
         f"weighbridge pull {shlex.quote(ref)} --to {shlex.quote(name)}",
-        "import weighbridge\n\n"
-        f"weighbridge.Registry().pull({_python(ref)}, to={_python(name)})",
+        f"import weighbridge\n\nweighbridge.Registry().pull({_python(ref)}, to={_python(name)})",
         f'curl -sSf -H "Authorization: Bearer $WEIGHBRIDGE_TOKEN" \\\n  {address}',
     )
 
@@ -197,7 +198,7 @@ def _ranges(model: Model, highest: int) -> tuple[Link, ...]:
     """The addresses of all range pages, newest first."""
     starts = range(1, highest + 1, RANGE)
     return tuple(
-        Link(f"{first}–{first + RANGE - 1}",
+        Link(f"{first} to {first + RANGE - 1}",
              slugs.range_path(model.project, model.name, model.id, first))
         for first in reversed(starts)
     )  # fmt: skip
@@ -257,12 +258,13 @@ def range_page(view: RangeView) -> Page:
     model = view.model
     path = slugs.range_path(model.project, model.name, model.id, view.first)
     older = view.first - RANGE
+    below = slugs.range_path(model.project, model.name, model.id, older) if older > 0 else ""
     return Page(
         path, "versions.html",
         {"title": f"{model.project}/{model.name}, versions {view.first} to {view.last}",
          "view": view, "model": model, "crumbs": _crumbs(model.project, model),
          "table": _versions_table(model, view.versions),
-         "older": slugs.range_path(model.project, model.name, model.id, older) if older > 0 else ""},
+         "older": below},
         {INDEX: {"kind": "versions", "model": f"{model.project}/{model.name}",
                  "first": view.first, "last": view.last, "versions": view.versions}},
     )  # fmt: skip
@@ -367,7 +369,7 @@ def checkpoints_page(view: CheckpointsView) -> Page:
     drawn = [metric_chart(view.checkpoints, model.settings, c.name) for c in columns.metrics[:6]]
     path = slugs.checkpoints_path(model.project, model.name, model.id, version.number)
     ref = reference(version)
-    best = model.settings.main_metric
+    which = "best" if model.settings.main_metric else "last"
     return Page(
         path, "checkpoints.html",
         {"title": f"Checkpoints of {ref}", "view": view, "version": version, "model": model,
@@ -376,7 +378,7 @@ def checkpoints_page(view: CheckpointsView) -> Page:
          "charts": [chart for chart in drawn if chart],
          "components": any(c.component for c in view.checkpoints),
          "names": any(c.name for c in view.checkpoints),
-         "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{'best' if best else 'last'}')}"},
+         "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{which}')}"},
         {INDEX: {"kind": "checkpoints", "version": ref, "count": view.count,
                  "checkpoints": view.checkpoints}},
     )  # fmt: skip
@@ -388,7 +390,7 @@ _ERRORS: dict[int, tuple[str, str, str]] = {
     400: ("That address does not work", "The request names something impossible.",
           "Check the address, or start again from the list of projects."),
     401: ("Please sign in", "These pages are private.",
-          "Sign in with a token, or run `weighbridge token open` for a one-time link."),
+          "Sign in with a token that reads this project."),
     403: ("Not for this token", "You are signed in, but may not read this.",
           "Ask whoever gave you the token for one that reads this project."),
     404: ("Nothing here", "There is no page at this address, or it is not yours to see.",
@@ -426,5 +428,3 @@ def not_found_page() -> Page:
 def document(value: Any) -> Any:
     """A page's document as plain JSON types; dataclasses by the contract's codec."""
     return codec.encode(value)
-
-

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from chalicelib.catalogue.views import RANGE
 from weighbridge.contract.errors import InvalidName
 
+Kind = Literal["project", "model", "range", "version", "checkpoints"]
 MAX_SLUG = 200
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _RESERVED = frozenset({"index.html", "index.json"})
@@ -45,7 +46,7 @@ class ModelSlug:
 class Address:
     """The address of a static page, taken apart."""
 
-    kind: Literal["project", "model", "range", "version", "checkpoints"]
+    kind: Kind
     project: str
     model: ModelSlug | None = None
     number: int = 0
@@ -124,7 +125,7 @@ def parse_path(path: str) -> Address:
         return Address("project", project)
     model = parse_slug(match["model"])
     if match["number"]:
-        kind: Literal["checkpoints", "version"] = "checkpoints" if match["checkpoints"] else "version"
+        kind: Kind = "checkpoints" if match["checkpoints"] else "version"
         return Address(kind, project, model, int(match["number"]))
     if match["first"]:
         first, last = int(match["first"]), int(match["last"])

@@ -1,4 +1,4 @@
-"""Versions and checkpoints as tables: which metrics and params become columns, and where the best stands."""
+"""Versions and checkpoints as tables: which metrics and params become columns."""
 
 import math
 from collections import Counter

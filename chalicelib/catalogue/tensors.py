@@ -91,7 +91,7 @@ def _block(name: str, branch: _Branch, *, leaves: bool) -> Block:
     for key, below in branch.branches.items():
         label = key
         while not below.leaves and len(below.branches) == 1:
-            (part, below), = below.branches.items()
+            ((part, below),) = below.branches.items()
             label = f"{label}.{part}"
         blocks.append(_block(label, below, leaves=leaves))
     kept = tuple(Leaf(rest, t, parameters(t)) for rest, t in branch.leaves)

@@ -29,13 +29,14 @@ SPARK = 20
 """Points of the main metric that a project's page draws per model."""
 LISTED_MODELS = 500
 """Models that a project's page lists; more are found by their address or the command line."""
+NO_FACTS = VersionFacts(())
 LISTED_CHECKPOINTS = 1000
 """Checkpoints that a series page lists and draws, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectSummary:
-    """A project on the home page; `models` counts up to the reader's limit, `more` says: and more."""
+    """A project on the home page; with `more` there are more than `models`."""
 
     project: Project
     models: int = 0
@@ -59,13 +60,13 @@ class ModelRow:
 
     model: Model
     latest: Version | None = None
-    versions: int = 0
+    versions: int | None = None
     series: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectView:
-    """A project with its models by name, `LISTED_MODELS` at most; `more` says that there are more."""
+    """A project with its first `LISTED_MODELS` models by name; `more`: there are others."""
 
     project: Project
     rows: tuple[ModelRow, ...] = ()
@@ -77,13 +78,14 @@ class ModelView:
     """A model with its newest versions, its alias history and what is in progress.
 
     `versions` are ready ones, newest first, `RECENT` at most; `highest` is the highest number among
-    all ready ones (0: none), `count` how many there are. `series` is the main metric, oldest first.
+    all ready ones (0: none), `count` how many there are (None: not counted). `series` is the main
+    metric, oldest first.
     """
 
     model: Model
     card: str = ""
     versions: tuple[Version, ...] = ()
-    count: int = 0
+    count: int | None = None
     highest: int = 0
     moves: tuple[AliasMove, ...] = ()
     open: tuple[Version, ...] = ()
@@ -110,7 +112,7 @@ class VersionView:
 
     version: Version
     model: Model
-    facts: VersionFacts = VersionFacts(())
+    facts: VersionFacts = NO_FACTS
     checkpoints: tuple[Checkpoint, ...] = ()
     checkpoint_count: int = 0
     moves: tuple[AliasMove, ...] = ()
@@ -119,7 +121,7 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointsView:
-    """The checkpoints of a version, oldest first, `LISTED_CHECKPOINTS` at most; `count` says how many there are."""
+    """The newest `LISTED_CHECKPOINTS` of a version, oldest first; `count` is of all."""
 
     version: Version
     model: Model

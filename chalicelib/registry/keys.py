@@ -3,6 +3,7 @@
 | question | pk | sk | read as |
 |---|---|---|---|
 | a project by name; projects by name | `PROJECTS` | lower-case name | get; query |
+| a project's name by its id | `P#<project id>` | `NAME` | get |
 | a model with aliases; models by prefix | `P#<project id>` | `M#<name>` | get; query |
 | a model's name by its id | `P#<project id>` | `I#<model id>` | get |
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
@@ -65,6 +66,11 @@ def ordered(value: float) -> str:
 def project(name: str) -> Key:
     """A project; names are unique regardless of case."""
     return Key(PROJECTS, name.lower())
+
+
+def project_name(project_id: str) -> Key:
+    """Where a project's name is found by its id."""
+    return Key(f"P#{project_id}", "NAME")
 
 
 def model(project_id: str, name: str) -> Key:

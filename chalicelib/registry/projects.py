@@ -61,6 +61,18 @@ def find(stores: Stores, name: str) -> ProjectRecord:
     return _record(item)
 
 
+def by_id(stores: Stores, project_id: str) -> Project | None:
+    """The project of that id; None if it was deleted."""
+    item = stores.table.get(keys.project_name(project_id))
+    if item is None:
+        return None
+    try:
+        record = find(stores, str(item.attrs["ref"]))
+    except NotFound:
+        return None
+    return record.project if record.id == project_id else None
+
+
 def create(stores: Stores, by: str, new: NewProject) -> Project:
     """A new project; its name is unique regardless of case."""
     name = names.project_name(new.name)
@@ -72,8 +84,9 @@ def create(stores: Stores, by: str, new: NewProject) -> Project:
     )
     item = Item(keys.project(name), {"state": "live", "rev": 1}, _doc(record))
     event = outbox.entry(stores, record.id, "project.created", by, subject=name)
+    by_id = Put(Item(keys.project_name(record.id), {"ref": name}))
     try:
-        stores.table.transact([Put(item, (Absent(),)), event])
+        stores.table.transact([Put(item, (Absent(),)), by_id, event])
     except ConditionFailed as failed:
         taken = _record(failed.existing).project.name if failed.existing else name
         raise AlreadyExists(f"there is a project {taken!r} already", project=taken) from None
@@ -143,5 +156,9 @@ def delete(stores: Stores, by: str, name: str) -> Deleted:
             f"the project {name!r} still has models ({', '.join(held)}); delete them first",
             by=held,
         )
-    stores.table.write(Delete(key))
+    event = outbox.entry(
+        stores, record.id, "project.deleted", by, subject=record.project.name
+    )
+    stores.table.transact([Delete(key), Delete(keys.project_name(record.id)), event])
+    outbox.wake(stores, record.id)
     return Deleted(record.project.name)

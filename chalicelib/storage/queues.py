@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from weighbridge.contract.errors import InvalidRequest, Unavailable
-
-from chalicelib.registry.ports import Queue
+from weighbridge.contract.errors import Unavailable
 
 MAX_RECEIVES = 5
 TOPICS = ("index", "render")
@@ -220,21 +218,6 @@ class SqliteQueue:
                 (topic, now),
             ).fetchone()
         return row is not None
-
-
-def open_queue(setting: str, region: str = "") -> Queue:
-    """The queue of a setting: `sqs:INDEX_URL,RENDER_URL`, `sqlite:PATH` or `none`."""
-    kind, _, rest = setting.partition(":")
-    if kind == "sqlite" and rest:
-        return SqliteQueue(rest)
-    urls = rest.split(",")
-    if kind == "sqs" and len(urls) == 2 and all(urls):
-        return SqsQueue(urls[0], urls[1], region=region)
-    if setting == "none":
-        return NoQueue()
-    raise InvalidRequest(
-        f"WEIGHBRIDGE_QUEUE must be sqs:INDEX_URL,RENDER_URL, sqlite:PATH or none, not {setting!r}"
-    )
 
 
 class _Bell:

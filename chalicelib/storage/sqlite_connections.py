@@ -77,7 +77,8 @@ class Connections:
     def _mine(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
-            db = self._open()
+            with self._writer:  # or many threads would race to make the file
+                db = self._open()
             self._local.db = db
             with self._idle:
                 self._reap()

@@ -155,7 +155,7 @@ def _chalice_error(data: bytes) -> str | None:
     return str(body.get("Message", "")) if set(body) == {"Code", "Message"} else None
 
 
-class _Routes(RouteMatcher):  # type: ignore[misc]
+class _Routes(RouteMatcher):
     """Finds a request's route as API Gateway does: a literal segment before a variable one.
 
     Takes the place of Chalice's matcher, which compares with every route in turn.

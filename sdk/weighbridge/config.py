@@ -25,7 +25,8 @@ class Config:
     ca_file: str = ""
 
     def __repr__(self) -> str:
-        return f"Config(url={self.url!r}, token={'***' if self.token else ''!r}, ca_file={self.ca_file!r})"
+        token = "***" if self.token else ""
+        return f"Config(url={self.url!r}, token={token!r}, ca_file={self.ca_file!r})"
 
 
 def path(env: Mapping[str, str] | None = None) -> Path:
@@ -50,7 +51,9 @@ def normal_url(url: str) -> str:
     """`url` without a trailing slash, or `InvalidRequest` if it is no HTTP address."""
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidRequest(f"{url!r} is no address of a server: write http://HOST:PORT or https://…")
+        raise InvalidRequest(
+            f"{url!r} is no address of a server: write http://HOST:PORT or https://…"
+        )
     if parts.username is not None or parts.query or parts.fragment:
         raise InvalidRequest("a server's address has no user name, query or fragment")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
@@ -84,7 +87,7 @@ def load(
 def save_server(
     url: str, token: str, ca_file: str | None = None, env: Mapping[str, str] | None = None
 ) -> Path:
-    """Remembers a server and makes it the one used by default; the file is readable by its owner only."""
+    """Remembers a server and makes it the default; only its owner can read the file."""
     file = path(env)
     stored = _read(file)
     address = normal_url(url)

@@ -1,5 +1,5 @@
 """HTTP over the standard library: kept-alive connections, retries, proxies, trust. For API calls
-and for raw requests to the object store alike; knows nothing of tokens beyond the headers it is given.
+and for raw requests to the object store alike; of tokens it knows only the headers it is given.
 """
 
 import http.client
@@ -215,9 +215,7 @@ class Pool:
             if proxy:
                 connection.set_tunnel(host, port or 443, headers=dict(proxy.headers))
         else:
-            connection = http.client.HTTPConnection(
-                via, via_port, timeout=self._connect_timeout
-            )
+            connection = http.client.HTTPConnection(via, via_port, timeout=self._connect_timeout)
         where = f"{target.scheme}://{target.netloc}" + (f" through {proxy}" if proxy else "")
         try:
             connection.connect()
@@ -260,9 +258,7 @@ class Pool:
         selector = (target.path or "/") + (f"?{target.query}" if target.query else "")
         extra: dict[str, str] = {}
         if target.scheme == "http":
-            proxy = proxies.proxy_for(
-                target.scheme, target.hostname or "", target.port, self._env
-            )
+            proxy = proxies.proxy_for(target.scheme, target.hostname or "", target.port, self._env)
             if proxy:
                 selector = f"http://{target.netloc}{selector}"
                 extra = dict(proxy.headers)
@@ -276,9 +272,7 @@ class Pool:
         except BaseException as error:
             connection.close()
             if isinstance(error, (OSError, http.client.HTTPException)):
-                raise Broken(
-                    f"the connection to {target.netloc} broke: {_why(error)}"
-                ) from error
+                raise Broken(f"the connection to {target.netloc} broke: {_why(error)}") from error
             raise
 
         def release(whole: bool) -> None:

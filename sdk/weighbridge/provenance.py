@@ -11,7 +11,9 @@ from pathlib import Path
 from weighbridge.contract.types import Provenance
 
 _TOKEN = re.compile(r"wb_[A-Za-z0-9]+_\S+")
-_SECRET = re.compile(r"(?i)^-{0,2}[\w.-]*(token|secret|password|passwd|api[_-]?key|credential)[\w.-]*")
+_SECRET = re.compile(
+    r"(?i)^-{0,2}[\w.-]*(token|secret|password|passwd|api[_-]?key|credential)[\w.-]*"
+)
 _URL_LOGIN = re.compile(r"(://)[^/@\s]+@")
 _LONGEST = 4000
 

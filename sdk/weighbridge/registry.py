@@ -7,14 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from weighbridge import config, provenance
+from weighbridge import config
 from weighbridge.client import Client
 from weighbridge.client.session import VersionLike
 from weighbridge.contract import manifests, references, types
 from weighbridge.contract.errors import (
-    AlreadyExists,
     IntegrityError,
-    InvalidManifest,
     InvalidName,
     NotFound,
 )
@@ -25,7 +23,6 @@ from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.download import Downloader
 from weighbridge.transfer.progress import Progress
-from weighbridge.transfer.upload import Uploader
 from weighbridge.writing import Draft, publish_checkpoint, publish_version
 
 __all__ = ["PullResult", "PushResult", "Registry"]
@@ -186,7 +183,7 @@ class Registry:
         force: bool = False,
         progress: Progress | None = None,
     ) -> PullResult:
-        """Downloads a version or checkpoint (`p/m`, `p/m@3`, `p/m@production:best`) and verifies it.
+        """Downloads a version or checkpoint (`p/m`, `p/m@3`, `p/m@prod:best`) and verifies it.
 
         `to` is the folder, by default `MODEL-VERSION` here. `files` limits it to paths that match a
         pattern (`*.json`). An identical file that is there is left alone; a different one is an
@@ -333,9 +330,7 @@ class Registry:
         """Signs a version off, or rejects it."""
         wanted = _named_version(ref)
         assert wanted.version is not None
-        return self.client.approve(
-            wanted.project, wanted.model, wanted.version, state, comment
-        )
+        return self.client.approve(wanted.project, wanted.model, wanted.version, state, comment)
 
     def delete(self, ref: str) -> types.Deleted:
         """Deletes a version or checkpoint, which must be named (`p/m@3`, `p/m@3:12`)."""

@@ -20,9 +20,7 @@ class Source:
     name: str
 
 
-def collect(
-    paths: PathLike | Iterable[PathLike], as_name: str | None = None
-) -> tuple[Source, ...]:
+def collect(paths: PathLike | Iterable[PathLike], as_name: str | None = None) -> tuple[Source, ...]:
     """The files that `paths` mean, ordered by name. Raises `InvalidManifest` where a name cannot be
     stored, stands twice, or a link leads out of the folder that was named."""
     given = [Path(p) for p in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
@@ -41,9 +39,7 @@ def collect(
         if stat.S_ISDIR(mode):
             root = Path(os.path.realpath(path))
             prefix = f"{as_name}/" if as_name else ""
-            inside = [
-                Source(file, prefix + name) for file, name in _walk(path, "", root, (root,))
-            ]
+            inside = [Source(file, prefix + name) for file, name in _walk(path, "", root, (root,))]
             if not inside:
                 raise InvalidManifest(f"there is no file in {path}")
             found += inside

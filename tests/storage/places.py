@@ -3,6 +3,7 @@
 import itertools
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.registry.ports import Absent, Item, Key, Put, Update
 from chalicelib.storage.dynamo import DynamoTable
@@ -26,6 +27,16 @@ class Place:
         table = DynamoTable(self.name, "us-east-1", self.endpoint)
         table.create_table()
         return table
+
+
+def all_of(table: Opened, pk: str, **options: Any) -> list[str]:
+    """The sort keys of every page of a query."""
+    found = table.query(pk, **options)
+    keys = [item.key.sk for item in found.items]
+    while found.next is not None:
+        found = table.query(pk, **{**options, "after": found.next})
+        keys += [item.key.sk for item in found.items]
+    return keys
 
 
 COUNTER = Key("counter", "counter")

@@ -24,7 +24,7 @@ from chalicelib.registry.ports import (
     Update,
     Write,
 )
-from tests.storage.places import Opened, Place
+from tests.storage.places import Opened, Place, all_of
 
 K = Key("model", "item")
 FULL: dict[str, Scalar] = {
@@ -34,16 +34,6 @@ FULL: dict[str, Scalar] = {
 
 def item(sk: str = "item", doc: dict[str, object] | None = None, **attrs: Scalar) -> Item:
     return Item(Key("model", sk), attrs, doc or {})
-
-
-def all_of(table: Opened, pk: str, **options: object) -> list[str]:
-    """The sort keys of every page."""
-    found = table.query(pk, **options)  # type: ignore[arg-type]
-    keys = [i.key.sk for i in found.items]
-    while found.next is not None:
-        found = table.query(pk, **{**options, "after": found.next})  # type: ignore[arg-type]
-        keys += [i.key.sk for i in found.items]
-    return keys
 
 
 # items

@@ -37,11 +37,13 @@ def main(
     try:
         while words and words[0] in _LEADING:
             words.append(words.pop(0))
+        if words and words[0] == "help" and words[1:]:
+            words = [*words[1:], "--help"]
         if not words or words[0] in ("-h", "--help", "help"):
             screen.out.write(overview())
             screen.out.flush()
             return 0 if words else exits.USAGE
-        if words[0] in ("-V", "--version"):
+        if words[0] in ("--version", "-V"):
             words[0] = "version"
         chosen, rest = _choose(words)
         if chosen is None:

@@ -95,9 +95,7 @@ class Checkpoints(Session):
     ) -> types.Downloads:
         """Signed downloads of up to 1,000 of the checkpoint's blobs, in the order asked."""
         at = (*_at(project, model, version, checkpoint), "downloads")
-        return self.call(
-            types.Downloads, "POST", *at, body=types.DownloadRequest(tuple(blobs))
-        )
+        return self.call(types.Downloads, "POST", *at, body=types.DownloadRequest(tuple(blobs)))
 
     def checkpoint_facts(
         self, project: str, model: str, version: VersionLike, checkpoint: CheckpointLike

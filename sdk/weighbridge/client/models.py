@@ -59,9 +59,7 @@ class Models(Session):
     def set_card(self, project: str, model: str, text: str) -> types.Card:
         """Replaces the card."""
         body = types.Card(text)
-        return self.call(
-            types.Card, "PUT", "projects", project, "models", model, "card", body=body
-        )
+        return self.call(types.Card, "PUT", "projects", project, "models", model, "card", body=body)
 
     def alias(self, project: str, model: str, alias: str) -> types.AliasMove:
         """Where an alias points now, and the move that made it so."""
@@ -100,9 +98,7 @@ class Models(Session):
         query = {"at": at, "limit": limit, "page": page}
         return self.call(types.AliasHistory, "GET", *path, query=query)
 
-    def iter_alias_history(
-        self, project: str, model: str, alias: str
-    ) -> Iterator[types.AliasMove]:
+    def iter_alias_history(self, project: str, model: str, alias: str) -> Iterator[types.AliasMove]:
         """All moves of an alias, newest first."""
         return self._pages(
             lambda page: self.alias_history(project, model, alias, limit=PAGE, page=page)

@@ -108,9 +108,7 @@ def version_text(version: VersionLike) -> str:
     """A version selector as a path segment. Labels are escaped twice, so that gateways that treat
     `%2F` on their own never meet one."""
     selector = (
-        version
-        if isinstance(version, VersionSelector)
-        else references.parse_version(str(version))
+        version if isinstance(version, VersionSelector) else references.parse_version(str(version))
     )
     if selector.kind == "label":
         return "=" + quote(selector.value, safe="")

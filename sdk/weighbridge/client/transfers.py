@@ -19,9 +19,7 @@ class Transfers(Session):
         body = types.PlanRequest(tuple(types.WantedBlob(blob) for blob in want), tuple(done))
         return self.call(types.Plan, "POST", "projects", project, "uploads", body=body)
 
-    def sign_parts(
-        self, project: str, upload: str, parts: Iterable[types.Part]
-    ) -> types.PartsPlan:
+    def sign_parts(self, project: str, upload: str, parts: Iterable[types.Part]) -> types.PartsPlan:
         """Requests for up to 1,000 parts; none for those that the store already holds."""
         at = ("projects", project, "uploads", upload, "parts")
         return self.call(types.PartsPlan, "POST", *at, body=types.PartsRequest(tuple(parts)))

@@ -29,13 +29,9 @@ class Versions(Session):
         self, project: str, model: str, state: str = "ready", order: str = "newest"
     ) -> Iterator[types.Version]:
         """All versions of a model."""
-        return self._pages(
-            lambda page: self.versions(project, model, state, order, PAGE, page)
-        )
+        return self._pages(lambda page: self.versions(project, model, state, order, PAGE, page))
 
-    def begin_version(
-        self, project: str, model: str, key: str, label: str = ""
-    ) -> types.Version:
+    def begin_version(self, project: str, model: str, key: str, label: str = "") -> types.Version:
         """Opens a version. The same `key` opens one version, however often it is asked."""
         at = ("projects", project, "models", model, "versions")
         return self.call(types.Version, "POST", *at, body=types.NewVersion(key, label))
@@ -125,9 +121,7 @@ class Versions(Session):
         at = (*_at(project, model, version), "downloads")
         return self.call(types.Downloads, "POST", *at, body=body)
 
-    def version_facts(
-        self, project: str, model: str, version: VersionLike
-    ) -> types.VersionFacts:
+    def version_facts(self, project: str, model: str, version: VersionLike) -> types.VersionFacts:
         """What indexing found in the version's files."""
         return self.call(types.VersionFacts, "GET", *_at(project, model, version), "facts")
 

@@ -73,13 +73,13 @@ class Downloader:
             for entry in missing:
                 if first[entry.blob] is not entry:
                     self._copy(folder, first[entry.blob], entry, force)
+        except OSError as error:
+            raise TransferError(f"a file cannot be written: {error}") from error
         finally:
             self._progress.finish()
         return Received(self._tally.sent_bytes, self._tally.reused_bytes)
 
-    def _missing(
-        self, files: Sequence[FileEntry], folder: Path, force: bool
-    ) -> list[FileEntry]:
+    def _missing(self, files: Sequence[FileEntry], folder: Path, force: bool) -> list[FileEntry]:
         places = [target.place(folder, entry.path) for entry in files]
         there = [(p, e) for p, e in zip(places, files, strict=True) if target.occupied(p)]
         same: set[str] = set()
@@ -135,16 +135,15 @@ class Downloader:
         left: "_Left",
         force: bool,
     ) -> None:
-        if not left.stale and not self._get(crew, file, span, request):
-            left.stale = True
-        else:
-            if not left.stale:
+        if not left.stale:
+            if self._get(crew, file, span, request):
                 file.wrote(span.number)
+            else:
+                left.stale = True
         if left.last() and left.stale:
             with self._lock:
                 self._again.append(file.entry)
-            return
-        if not left.stale:
+        elif not left.stale:
             self._follow(crew, file, force)
 
     def _follow(self, crew: Crew, file: Partial, force: bool) -> None:

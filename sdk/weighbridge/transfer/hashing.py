@@ -94,17 +94,11 @@ def hash_file(path: Path, stopping: Callable[[], bool] = _never) -> Hashed:
             whole, parts = _hash_span(stream, path, plan.Span(1, 0, before.size)), ()
         if stream.read(1) or stamp(stream) != before:
             raise changed(path)
-    blob = plan.blob_of(before.size, whole, [part.sha256 for part in parts])
+    blob = plan.blob_of(before.size, whole, parts)
     wire = tuple(
-        Part(span.number, digest.sha256, span.size)
-        for span, digest in zip(spans, parts, strict=True)
+        Part(span.number, digest, span.size) for span, digest in zip(spans, parts, strict=True)
     )
     return Hashed(path, before, whole, blob, wire)
-
-
-@dataclass(frozen=True, slots=True)
-class _Digest:
-    sha256: Sha256
 
 
 def _hash_span(stream: FileIO, path: Path, span: plan.Span) -> Sha256:
@@ -125,10 +119,10 @@ def _hash_parts(
     path: Path,
     spans: tuple[plan.Span, ...],
     stopping: Callable[[], bool],
-) -> tuple[Sha256, tuple[_Digest, ...]]:
+) -> tuple[Sha256, tuple[Sha256, ...]]:
     """The whole file's digest in this thread, the parts' in a second one, from the same blocks."""
     whole = hashlib.sha256()
-    done: list[_Digest] = []
+    done: list[Sha256] = []
     buffers = [memoryview(bytearray(BLOCK)) for _ in range(_AHEAD)]
     busy: list[Future[None] | None] = [None] * _AHEAD
     turn = 0
@@ -151,7 +145,10 @@ def _hash_parts(
                 whole.update(view)
                 left -= count
                 turn = (turn + 1) % _AHEAD
-            second.submit(lambda part=part: done.append(_Digest(Sha256(part.hexdigest())))).result()
+            for waiting in busy:
+                if waiting is not None:
+                    waiting.result()
+            done.append(Sha256(part.hexdigest()))
     return Sha256(whole.hexdigest()), tuple(done)
 
 

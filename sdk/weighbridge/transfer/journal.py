@@ -27,7 +27,9 @@ _OLDEST = 8 * 86400
 class Journal:
     """What is known of one push. Use `open_journal`; always `close` or `finish` it."""
 
-    def __init__(self, stream: FileIO | None, path: Path | None, lines: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, stream: FileIO | None, path: Path | None, lines: list[dict[str, Any]]
+    ) -> None:
         self._stream = stream
         self._path = path
         self._lock = threading.Lock()

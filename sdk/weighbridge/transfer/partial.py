@@ -37,8 +37,10 @@ class Partial:
     def begin(self) -> list[plan.Span]:
         """Makes the draft, or finds it; the ranges that are still to be fetched."""
         size = self.entry.size
-        if self.draft.is_file() and not self.draft.is_symlink() and (
-            self.draft.stat().st_size == size
+        if (
+            self.draft.is_file()
+            and not self.draft.is_symlink()
+            and (self.draft.stat().st_size == size)
         ):
             self._done = self._noted()
         else:

@@ -79,14 +79,14 @@ def blob_of(size: int, whole: Sha256, parts: Sequence[Sha256]) -> digests.BlobId
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to fetch a blob: in these ranges; `composite` says that their digests yield the blob's."""
+    """How to fetch a blob: in these ranges. `composite`: their digests yield the blob's."""
 
     ranges: tuple[Span, ...]
     composite: bool
 
 
 def reading(blob: BlobDigest) -> Reading:
-    """The ranges in which to fetch a blob: its parts where its cut is known, else steps of 16 MiB."""
+    """The ranges to fetch a blob in: its parts where its cut is known, else steps of 16 MiB."""
     if blob.parts and blob.scheme == digests.CUT_SCHEME:
         parts = cuts(blob.size)
         if len(parts) == blob.parts:
@@ -109,9 +109,9 @@ def ask_now(waiting: int, waiting_bytes: int, more_to_come: bool) -> bool:
     return not more_to_come or waiting >= PLAN_BLOBS or waiting_bytes >= PLAN_BYTES
 
 
-def to_send(answer: types.PartsPlan, parts: Iterable[types.Part]) -> tuple[
-    tuple[tuple[types.Part, types.SignedRequest], ...], tuple[types.Part, ...]
-]:
+def to_send(
+    answer: types.PartsPlan, parts: Iterable[types.Part]
+) -> tuple[tuple[tuple[types.Part, types.SignedRequest], ...], tuple[types.Part, ...]]:
     """The parts to send with their requests, and those that the store already holds.
 
     A part without an answer is sent later: it is in neither list.
@@ -147,7 +147,7 @@ def retry_answer(
     retry_after: str = "",
     repeatable: bool = True,
 ) -> float | None:
-    """Seconds to wait before a request that was answered `status` is repeated, or None to accept it."""
+    """Seconds until a request that was answered `status` is repeated, or None to accept it."""
     if status not in RETRIED or (not repeatable and status not in (429, 503)):
         return None
     delay = retry_delay(attempt, most, fraction)

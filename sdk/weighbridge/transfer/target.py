@@ -1,4 +1,4 @@
-"""Where a pulled file goes: never outside the folder, never through a link, never over other content."""
+"""Where a pulled file goes: never outside the folder, through a link, or over other content."""
 
 import os
 import stat

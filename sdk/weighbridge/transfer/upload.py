@@ -1,4 +1,4 @@
-"""Files to blobs: hash, ask for a plan, send what is wanted, report. Hashing and sending overlap."""
+"""Files to blobs: hash, ask for a plan, send what is wanted, report; all of it overlapping."""
 
 import os
 import threading
@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from weighbridge.client import Client
+from weighbridge.contract.digests import Sha256
 from weighbridge.contract.errors import (
     Conflict,
     Gone,
@@ -199,7 +200,7 @@ class Uploader:
         self, crew: Crew, upload: _Upload, part: Part, span: plan.Span, request: SignedRequest
     ) -> None:
         def task() -> None:
-            sha256 = hashing.Sha256(part.sha256)
+            sha256 = Sha256(part.sha256)
             if not upload.stale and (
                 self._put(crew, request, upload.file, span, sha256) == "again"
             ):
@@ -220,11 +221,9 @@ class Uploader:
         request: SignedRequest,
         file: Hashed,
         span: plan.Span,
-        sha256: hashing.Sha256,
+        sha256: Sha256,
     ) -> str:
-        outcome = store.put(
-            self._client.pool, request, file, span, sha256, crew, self._tally.sent
-        )
+        outcome = store.put(self._client.pool, request, file, span, sha256, crew, self._tally.sent)
         if outcome == "done":
             self._tally.part(file.blob, span.number)
         return outcome

@@ -1,0 +1,234 @@
+"""The compare page: what differs between versions first, by section; then what is the same."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.catalogue import formats, slugs
+from chalicelib.catalogue.pages import INDEX, Page, reference, version_link
+from chalicelib.catalogue.tensors import natural
+from chalicelib.catalogue.views import CompareView
+from weighbridge.contract import codec
+from weighbridge.contract.types import Difference, Model, Section, Version
+
+MOST_ROWS = 500
+ORDER = ("metrics", "params", "tensors", "files", "tags", "provenance")
+_EMPTY = {
+    "metrics": "None of them has metrics.", "params": "None of them has params.",
+    "tensors": "No tensors are known: the files are of other formats, or not indexed yet.",
+    "files": "None of them has files.", "tags": "None of them has tags.",
+    "provenance": "None of them says where it comes from.",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the versions compared. `path` is empty where its page's address is not known."""
+
+    reference: str
+    version: Version
+    path: str
+    without: str
+    """The address that compares the others; empty while there are only two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value. `delta` is against the first side, `verdict` `better`, `worse` or empty."""
+
+    kind: str
+    value: Any = None
+    text: str = ""
+    note: str = ""
+    delta: str = ""
+    verdict: str = ""
+    differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that differs (or, under "the same", does not)."""
+
+    name: str
+    change: str
+    cells: tuple[Cell, ...]
+    direction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One section. `equal` holds what is the same, as far as the data was given."""
+
+    title: str
+    rows: tuple[Row, ...]
+    hidden: int
+    same: int
+    equal: tuple[Row, ...]
+    equal_hidden: int
+    counts: tuple[tuple[str, int], ...]
+    empty: str
+
+
+def compare_page(view: CompareView) -> Page:
+    """The page for two or more versions, in the order given; the first one is the baseline."""
+    comparison = view.comparison
+    refs = tuple(reference(version) for version in comparison.versions)
+    models = _models(view)
+    sides = tuple(
+        Side(
+            ref, version, _path(models[i], version.number),
+            slugs.compare_path([r for j, r in enumerate(refs) if j != i]) if len(refs) > 2 else "",
+        )
+        for i, (ref, version) in enumerate(zip(refs, comparison.versions, strict=True))
+    )  # fmt: skip
+    found = {section.title: section for section in comparison.sections}
+    sections = tuple(_shown(found[title], view, models) for title in ORDER if title in found)
+    return Page(
+        slugs.compare_path(refs), "compare.html",
+        {"title": "Compare " + " and ".join(refs), "view": view, "who": view.who, "sides": sides,
+         "crumbs": (), "sections": sections, "names": _names(comparison.versions),
+         "reverse": slugs.compare_path(refs[::-1]), "lineage": _lineage(comparison.versions),
+         "total": sum(len(s.rows) + s.hidden for s in sections)},
+        {INDEX: {"kind": "compare", "comparison": comparison}},
+    )  # fmt: skip
+
+
+def _path(model: Model | None, number: int) -> str:
+    return version_link(model, number) if model else ""
+
+
+def _models(view: CompareView) -> tuple[Model | None, ...]:
+    known = {(m.project, m.name): m for m in view.models}
+    return tuple(known.get((v.project, v.model)) for v in view.comparison.versions)
+
+
+def _names(versions: Sequence[Version]) -> tuple[str, ...]:
+    """The shortest heading that tells the sides apart: `@3`, `model@3` or the whole reference."""
+    if len({(v.project, v.model) for v in versions}) == 1:
+        return tuple(f"@{v.number}" for v in versions)
+    if len({v.project for v in versions}) == 1:
+        return tuple(f"{v.model}@{v.number}" for v in versions)
+    return tuple(reference(v) for v in versions)
+
+
+def _lineage(versions: Sequence[Version]) -> tuple[tuple[str, str], ...]:
+    """Pairs of child and parent among the sides."""
+    refs = [reference(v) for v in versions]
+    return tuple(
+        (refs[i], parent) for i, v in enumerate(versions) for parent in v.parents if parent in refs
+    )
+
+
+def _direction(models: Sequence[Model | None], metric: str) -> str:
+    """The declared direction of a metric, where all models that declare one agree."""
+    declared = {m.settings.directions[metric] for m in models
+                if m and metric in m.settings.directions}  # fmt: skip
+    return declared.pop() if len(declared) == 1 else ""
+
+
+def _shown(section: Section, view: CompareView, models: Sequence[Model | None]) -> Shown:
+    differences = list(section.differences)
+    if section.title == "tensors":
+        differences.sort(key=lambda d: natural(d.name))
+    main = {m.settings.main_metric for m in models if m}
+    if section.title == "metrics":
+        differences.sort(key=lambda d: (d.name not in main, d.name))
+    make = _maker(section.title, models)
+    rows = tuple(make(d) for d in differences[:MOST_ROWS])
+    equal = [make(d) for d in _equal(section, view)]
+    counts: dict[str, int] = {}
+    for difference in differences:
+        word = difference.change or "changed"
+        counts[word] = counts.get(word, 0) + 1
+    return Shown(
+        section.title, rows, len(differences) - len(rows), section.same,
+        tuple(equal[:MOST_ROWS]), max(0, len(equal) - MOST_ROWS), tuple(sorted(counts.items())),
+        _EMPTY[section.title] if not differences and not section.same else "",
+    )  # fmt: skip
+
+
+def _maker(title: str, models: Sequence[Model | None]) -> Callable[[Difference], Row]:
+    def row(difference: Difference) -> Row:
+        values = difference.values
+        direction = _direction(models, difference.name) if title == "metrics" else ""
+        cells = tuple(
+            _cell(title, value, values[0] if index else None, direction, index)
+            for index, value in enumerate(values)
+        )
+        return Row(difference.name, difference.change or "changed", cells, direction)
+
+    return row
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):  # the codec's text for what JSON cannot hold
+        return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _cell(title: str, value: Any, base: Any, direction: str, index: int) -> Cell:
+    if value is None:
+        return Cell("absent", differs=bool(index) and base is not None)
+    differs = bool(index) and value != base
+    if title == "metrics" and (number := _number(value)) is not None:
+        delta, verdict = _delta(number, _number(base), direction) if index else ("", "")
+        return Cell("number", number, "", "", delta, verdict, differs)
+    if title == "files" and isinstance(value, Mapping):
+        size = int(value.get("size", 0))
+        before = base.get("size") if isinstance(base, Mapping) else None
+        grown = size - int(before) if index and before is not None else 0
+        delta = formats.grown(grown) if grown else ""
+        return Cell("file", size, str(value.get("sha256", "")), "", delta, "", differs)
+    if title == "tensors" and isinstance(value, Mapping):
+        text = f"{value.get('dtype', '')} [{formats.shape(value.get('shape', ()))}]"
+        print_ = str(value.get("fingerprint", ""))
+        return Cell("tensor", value.get("bytes", 0), text, print_, "", "", differs)
+    return Cell("text", value, formats.exact(value), "", "", "", differs)
+
+
+def _delta(value: float, base: float | None, direction: str) -> tuple[str, str]:
+    if base is None or not (math.isfinite(value) and math.isfinite(base)) or value == base:
+        return "", ""
+    change = value - base
+    text = formats.signed(change)
+    if base and abs(change / base) < 100:
+        text += f" ({formats.signed(round(100 * change / abs(base), 2))} %)"
+    if not direction:
+        return text, ""
+    return text, "better" if (change > 0) == (direction == "max") else "worse"
+
+
+def _equal(section: Section, view: CompareView) -> list[Difference]:
+    """What all sides have alike, as far as the view's data tells."""
+    tables = _tables(section.title, view)
+    if not tables or len(tables) != len(view.comparison.versions):
+        return []
+    different = {d.name for d in section.differences}
+    return [
+        Difference(name, tuple(table[name] for table in tables), "same")
+        for name in sorted(tables[0], key=natural)
+        if name not in different and all(name in table for table in tables)
+    ]
+
+
+def _tables(title: str, view: CompareView) -> list[Mapping[str, Any]]:
+    versions = view.comparison.versions
+    if title == "metrics":
+        return [v.metrics for v in versions]
+    if title == "params":
+        return [v.params for v in versions]
+    if title == "tags":
+        return [v.tags for v in versions]
+    if title == "provenance":
+        encoded = [codec.encode(v.provenance) for v in versions]
+        return [{k: v for k, v in e.items() if v not in ("", False, [])} for e in encoded]
+    if title == "files":
+        return [{f.path: {"sha256": f.sha256, "size": f.size} for f in files}
+                for files in view.files]  # fmt: skip
+    return [
+        {t.name: {"dtype": t.dtype, "shape": t.shape, "bytes": t.bytes,
+                  "fingerprint": t.fingerprint}
+         for file in facts.items if file.facts for t in file.facts.tensors}
+        for facts in view.facts
+    ]  # fmt: skip

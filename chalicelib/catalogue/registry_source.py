@@ -1,0 +1,163 @@
+"""The catalogue's `Source`, read from the registry's services."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chalicelib.catalogue import reading
+from chalicelib.catalogue.views import ModelRow, ProjectSummary
+from chalicelib.registry import checkpoints, facts, keys, models, projects, versions
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.stores import Stores, event_time, iso
+from chalicelib.registry.versions import VersionRecord
+from weighbridge.contract.errors import NotFound
+from weighbridge.contract.types import (
+    AliasMove,
+    Checkpoint,
+    Model,
+    Project,
+    Version,
+    VersionFacts,
+)
+
+CHEAP = 200
+"""Versions are counted one by one up to this number."""
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySource:
+    """Reads through the services; each method costs a bounded number of reads."""
+
+    stores: Stores
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self.stores.now() * 1000)
+
+    def _record(self, project_id: str, model: Model) -> ModelRecord:
+        return ModelRecord(project_id, model.project, model)
+
+    def _version(self, project_id: str, version: Version) -> VersionRecord:
+        model = models.within(self.stores, project_id, version.project, version.model)
+        return VersionRecord(model, version)
+
+    def summaries(self) -> Sequence[tuple[str, ProjectSummary]]:
+        """Every project with its id, by name."""
+        return [(r.id, self.summary(r)) for r in projects.records(self.stores)]
+
+    def summary(self, record: projects.ProjectRecord) -> ProjectSummary:
+        """One project with its number of models (100 at most are counted)."""
+        page = models.listing(self.stores, record.project.name, prefix="", limit=100, page=None)
+        return ProjectSummary(record.project, len(page.items), page.next is not None)
+
+    def project(self, project_id: str) -> Project | None:
+        """The project."""
+        return projects.by_id(self.stores, project_id)
+
+    def models(self, project_id: str) -> Iterator[Model]:
+        """Every model by name."""
+        project = self.project(project_id)
+        page: str | None = None
+        while project is not None:
+            found = models.listing(
+                self.stores, project.name, prefix="", limit=PAGE, page=page
+            )
+            yield from found.items
+            page = found.next
+            if page is None:
+                return
+
+    def rows(self, project_id: str, limit: int) -> tuple[Sequence[ModelRow], bool]:
+        """The first models by name, and whether there are more."""
+        project = self.project(project_id)
+        if project is None:
+            return (), False
+        found = models.listing(self.stores, project.name, prefix="", limit=limit, page=None)
+        rows = [
+            reading.row(m, self.newest(project_id, m, reading.SPARK), self.count(project_id, m))
+            for m in found.items
+        ]
+        return rows, found.next is not None
+
+    def model(self, project_id: str, name: str) -> Model | None:
+        """The model of that name."""
+        project = self.project(project_id)
+        if project is None:
+            return None
+        try:
+            return models.within(self.stores, project_id, project.name, name).model
+        except NotFound:
+            return None
+
+    def card(self, project_id: str, model: Model) -> str:
+        """The model's card."""
+        return models.card(self.stores, self._record(project_id, model)).text
+
+    def newest(self, project_id: str, model: Model, limit: int) -> Sequence[Version]:
+        """The newest ready versions, newest first."""
+        record = self._record(project_id, model)
+        return versions.listing(self.stores, record, limit=limit).items
+
+    def ranged(self, project_id: str, model: Model, first: int, last: int) -> Sequence[Version]:
+        """The ready versions of a range of numbers, newest first."""
+        return versions.ranged(self.stores, self._record(project_id, model), first, last)
+
+    def in_progress(self, project_id: str, model: Model, limit: int) -> Sequence[Version]:
+        """The newest open versions, newest first."""
+        record = self._record(project_id, model)
+        return versions.listing(self.stores, record, state="open", limit=limit).items
+
+    def version(self, project_id: str, model: Model, number: int) -> Version | None:
+        """The version in whatever state."""
+        record = self._record(project_id, model)
+        try:
+            return versions.numbered(self.stores, record, number, ended=True).version
+        except NotFound:
+            return None
+
+    def count(self, project_id: str, model: Model) -> int | None:
+        """How many ready versions there are, where counting is cheap."""
+        record = self._record(project_id, model)
+        if versions.issued(self.stores, record) > CHEAP:
+            return None
+        return len(versions.listing(self.stores, record, limit=CHEAP).items)
+
+    def facts(self, project_id: str, version: Version) -> VersionFacts:
+        """The version's files with their facts."""
+        if not version.manifest:
+            return VersionFacts(())
+        entries = versions.files(self.stores, project_id, version.manifest)
+        return facts.of_files(self.stores, project_id, entries)
+
+    def checkpoints(
+        self, project_id: str, version: Version, limit: int
+    ) -> Sequence[Checkpoint]:
+        """The newest checkpoints by number, oldest first."""
+        found = self._version(project_id, version)
+        page = checkpoints.listing(self.stores, found, order="newest", limit=limit)
+        return tuple(reversed(page.items))
+
+    def checkpoint_count(self, project_id: str, version: Version) -> int:
+        """How many checkpoints the version has (1,000 at most are counted)."""
+        found = self._version(project_id, version)
+        return len(checkpoints.listing(self.stores, found, limit=PAGE).items)
+
+    def moves(self, project_id: str, model: Model, limit: int) -> Sequence[AliasMove]:
+        """The moves of all aliases, newest first."""
+        found = self.stores.table.query(
+            keys.of_model(model.id), *keys.prefix("H#"), limit=limit, reverse=True
+        )
+        timed = []
+        for item in found.items:
+            _, alias, identifier = item.key.sk.split("#")
+            doc = item.doc
+            move = AliasMove(
+                alias, int(item.attrs["n"]), int(doc["previous"]), iso(event_time(identifier)),
+                str(doc["by"]),
+            )  # fmt: skip
+            timed.append((identifier, move))
+        return [move for _, move in sorted(timed, key=lambda pair: pair[0], reverse=True)]
+
+    def children(self, project_id: str, version: Version) -> Sequence[str]:
+        """References of the ready versions that name this one as their parent."""
+        return versions.children(self.stores, self._version(project_id, version))

@@ -1,0 +1,96 @@
+"""`diff`: versions side by side, differences first."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from weighbridge.cli import exits, parsing, targets
+from weighbridge.cli.context import Context
+from weighbridge.cli.screen import Screen, describe, human_size, number
+from weighbridge.contract import types
+from weighbridge.contract.errors import InvalidRequest
+
+SECTIONS = ("metrics", "params", "tensors", "files", "tags", "provenance")
+LONGEST = 60
+_STYLES = {"added": "green", "removed": "red"}
+
+
+def diff_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `diff`."""
+    parser.add_argument(
+        "refs", metavar="REF", nargs="+", help="two to six versions (without @: the latest)"
+    )
+    parser.add_argument(
+        "--only",
+        metavar="SECTION",
+        choices=SECTIONS,
+        action="append",
+        default=[],
+        help=f"compare only this: {', '.join(SECTIONS)} (may be given more than once)",
+    )
+    parsing.reads(parser)
+
+
+def diff(args: Namespace, context: Context) -> int:
+    """Compares versions; 1 if they differ."""
+    if not 2 <= len(args.refs) <= 6:
+        raise InvalidRequest(f"diff compares 2 to 6 versions, not {len(args.refs)}")
+    refs = [str(targets.versioned(text)) for text in args.refs]
+    with context.registry(args) as registry:
+        found = registry.client.compare(*refs)
+    wanted = args.only or SECTIONS
+    sections = tuple(section for section in found.sections if section.title in wanted)
+    different = any(section.differences for section in sections)
+    screen = context.screen
+    if args.json:
+        shown = types.Comparison(found.references, found.versions, sections)
+        screen.json(shown)
+    else:
+        _show(screen, found.references, sections)
+    return exits.DIFFERENT if different else 0
+
+
+def _show(screen: Screen, references: tuple[str, ...], sections: tuple[types.Section, ...]) -> None:
+    screen.line(screen.style("  ".join(references), "bold"))
+    for section in sections:
+        if section.differences:
+            _section(screen, references, section)
+    equal = [f"{section.same:,} {section.title}" for section in sections if section.same]
+    screen.line()
+    screen.line(f"equal: {', '.join(equal) or 'nothing'}")
+
+
+def _section(screen: Screen, references: tuple[str, ...], section: types.Section) -> None:
+    deltas = section.title == "metrics" and len(references) == 2
+    titles = [section.title.upper(), *references, "CHANGE"]
+    rows = []
+    for row in section.differences:
+        change = _delta(row.values) if deltas else ""
+        rows.append(
+            (row.name, *(_value(v, section.title) for v in row.values), change or row.change)
+        )
+    align = "<" + (">" if section.title == "metrics" else "<") * len(references) + "<"
+    screen.line()
+    screen.table(titles, rows, align)
+
+
+def _delta(values: tuple[Any, ...]) -> str:
+    """`+0.02` between two numbers, else nothing."""
+    first, last = values[0], values[-1]
+    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (first, last)):
+        return f"{last - first:+.4g}"
+    return ""
+
+
+def _value(value: Any, title: str) -> str:
+    if isinstance(value, Mapping):
+        if title == "tensors":
+            shape = "×".join(str(n) for n in value.get("shape", ())) or "scalar"
+            print_ = str(value.get("fingerprint", ""))[:8]
+            return " ".join(filter(None, (str(value.get("dtype", "?")), shape, print_)))
+        if title == "files":
+            return f"{human_size(int(value.get('size', 0)))} {str(value.get('sha256', ''))[:12]}"
+    if title == "metrics" and isinstance(value, (int, float)):
+        return number(value)
+    text = describe(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,0 +1,82 @@
+"""`pull` and `checkpoint pull`: files from the registry to a folder, verified."""
+
+from argparse import ArgumentParser, Namespace
+
+from weighbridge.cli import parsing, targets
+from weighbridge.cli.context import Context
+from weighbridge.cli.screen import clean, human_size, plural
+from weighbridge.contract import references
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", metavar="DIR", help="the folder to write to (default: MODEL-VERSION, here)"
+    )
+    parser.add_argument(
+        "--file",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="only files that match, such as '*.json' (may be given more than once)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace files that differ")
+    parsing.transfers(parser)
+    parsing.reads(parser)
+
+
+def pull_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `pull`."""
+    parser.add_argument(
+        "ref", metavar="REF", help="the version (without @: the latest) or checkpoint"
+    )
+    _arguments(parser)
+
+
+def checkpoint_pull_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `checkpoint pull`."""
+    parser.add_argument(
+        "ref", metavar="REF", help="such as PROJECT/MODEL@3:best (default: the last)"
+    )
+    _arguments(parser)
+
+
+def pull(args: Namespace, context: Context) -> int:
+    """Downloads a version or checkpoint."""
+    return _pull(str(references.parse(args.ref)), args, context)
+
+
+def checkpoint_pull(args: Namespace, context: Context) -> int:
+    """Downloads a checkpoint."""
+    return _pull(str(targets.checkpoint(args.ref)), args, context)
+
+
+def _pull(ref: str, args: Namespace, context: Context) -> int:
+    with context.registry(args) as registry:
+        done = registry.pull(
+            ref, args.to, tuple(args.file), args.force, progress=context.progress(args)
+        )
+    screen = context.screen
+    if args.json:
+        screen.json(
+            {
+                "reference": done.reference,
+                "version": done.version,
+                "checkpoint": done.checkpoint,
+                "folder": str(done.folder),
+                "manifest": done.manifest,
+                "received_bytes": done.received_bytes,
+                "reused_bytes": done.reused_bytes,
+                "seconds": done.seconds,
+                "requests": done.requests,
+                "files": done.files,
+            }
+        )
+        return 0
+    size = sum(file.size for file in done.files)
+    screen.line(
+        f"pulled {clean(done.reference)} to {clean(str(done.folder))}: "
+        f"{plural(len(done.files), 'file')}, {human_size(size)} "
+        f"(received {human_size(done.received_bytes)}, there already "
+        f"{human_size(done.reused_bytes)}) in {done.seconds:.1f} s"
+    )
+    return 0

@@ -1,0 +1,277 @@
+"""`ls` and `checkpoint ls`: what there is, as tables."""
+
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from weighbridge.cli import parsing, targets
+from weighbridge.cli.context import Context
+from weighbridge.cli.screen import Screen, human_size, moment, number, plural
+from weighbridge.contract import codec, types
+from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.references import Reference
+
+if TYPE_CHECKING:
+    from weighbridge.client import Client
+    from weighbridge.client.session import Page
+
+T = TypeVar("T")
+PAGE = 1000
+COLUMNS = 4
+"""How many metrics a list of versions shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """The first items of a list, and whether there are more."""
+
+    items: tuple[T, ...]
+    more: bool
+
+
+def gather(
+    fetch: Callable[[int, str | None], "Page[T]"],
+    args: Namespace,
+    wanted: Callable[[T], bool] = lambda item: True,
+) -> Listed[T]:
+    """Items of a paged list up to `--limit`; asks for no more of the server than it shows."""
+    limit = None if args.all else args.limit
+    found: list[T] = []
+    page: str | None = None
+    while True:
+        size = PAGE if limit is None else min(PAGE, limit - len(found) + 1)
+        part = fetch(size, page)
+        found += [item for item in part.items if wanted(item)]
+        page = part.next
+        if limit is not None and len(found) > limit:
+            return Listed(tuple(found[:limit]), True)
+        if not page:
+            return Listed(tuple(found), False)
+
+
+def ls_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `ls`."""
+    parser.add_argument(
+        "target",
+        metavar="PROJECT | PROJECT/MODEL | REF",
+        nargs="?",
+        help="lists its models, its versions or its files; without it, the projects",
+    )
+    parser.add_argument(
+        "--prefix", metavar="P", default="", help="only names, labels or paths that start with P"
+    )
+    parser.add_argument(
+        "--open", action="store_true", help="of a model: versions that are not published yet"
+    )
+    parsing.lists(parser)
+    parsing.reads(parser)
+
+
+def ls(args: Namespace, context: Context) -> int:
+    """Lists what the target holds."""
+    target = None if args.target is None else targets.anything(args.target)
+    of_model = isinstance(target, Reference) and target.version is target.checkpoint is None
+    if args.open and not of_model:
+        raise InvalidRequest("--open needs a model: PROJECT/MODEL")
+    with context.registry(args) as registry:
+        client = registry.client
+        if target is None:
+            _projects(args, context.screen, client)
+        elif isinstance(target, str):
+            _models(args, context.screen, client, target)
+        elif of_model:
+            _versions(args, context.screen, client, target)
+        else:
+            _files(args, context.screen, client, target)
+    return 0
+
+
+def checkpoint_ls_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `checkpoint ls`."""
+    parser.add_argument("ref", metavar="REF", help="the version, such as PROJECT/MODEL@3")
+    parser.add_argument("--component", metavar="C", default="", help="only of this component")
+    parser.add_argument(
+        "--order", choices=("newest", "oldest", "step"), default="newest", help="which come first"
+    )
+    parsing.lists(parser)
+    parsing.reads(parser)
+
+
+def checkpoint_ls(args: Namespace, context: Context) -> int:
+    """Lists the checkpoints of a version."""
+    ref = targets.versioned(args.ref)
+    with context.registry(args) as registry:
+        at = (ref.project, ref.model, targets.selector(ref))
+        found = gather(
+            lambda size, page: registry.client.checkpoints(
+                *at, args.component, args.order, size, page
+            ),
+            args,
+        )
+    if not _as_json(args, context.screen, found, found.items):
+        checkpoint_table(context.screen, found.items)
+        _tell(context.screen, found, "checkpoint")
+    return 0
+
+
+def _projects(args: Namespace, screen: Screen, client: "Client") -> None:
+    found = gather(client.projects, args, lambda p: p.name.lower().startswith(args.prefix.lower()))
+    if _as_json(args, screen, found, found.items):
+        return
+    screen.table(
+        ("PROJECT", "INBOX", "CREATED", "DESCRIPTION"),
+        [
+            (p.name, "open" if p.inbox else "closed", moment(p.created), _short(p.description))
+            for p in found.items
+        ],
+    )
+    _tell(screen, found, "project")
+
+
+def _models(args: Namespace, screen: Screen, client: "Client", project: str) -> None:
+    found = gather(lambda size, page: client.models(project, args.prefix, size, page), args)
+
+    def newest(model: types.Model) -> types.Version | None:
+        page = client.versions(project, model.name, limit=1)
+        return page.items[0] if page.items else None
+
+    with ThreadPoolExecutor(8) as pool:
+        last = list(pool.map(newest, found.items))
+    plain = [
+        {**codec.encode(model), "last_version": codec.encode(version) if version else None}
+        for model, version in zip(found.items, last, strict=True)
+    ]
+    if _as_json(args, screen, found, plain):
+        return
+    screen.table(
+        ("MODEL", "LAST", "PUBLISHED", "ALIASES", "DESCRIPTION"),
+        [
+            (
+                f"{model.project}/{model.name}",
+                str(version.number) if version else "-",
+                moment(version.published) if version else "",
+                aliases_text(model),
+                _short(model.description),
+            )
+            for model, version in zip(found.items, last, strict=True)
+        ],
+        "<><<<",
+    )
+    _tell(screen, found, "model")
+
+
+def _versions(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> None:
+    state = "open" if args.open else "ready"
+    found = gather(
+        lambda size, page: client.versions(ref.project, ref.model, state, "newest", size, page),
+        args,
+        lambda version: version.label.startswith(args.prefix),
+    )
+    if _as_json(args, screen, found, found.items):
+        return
+    main = client.model(ref.project, ref.model).settings.main_metric if found.items else ""
+    version_table(screen, found.items, main)
+    _tell(screen, found, "open version" if args.open else "version")
+
+
+def _files(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> None:
+    at = (ref.project, ref.model, targets.selector(ref))
+
+    def fetch(size: int, page: str | None) -> types.FileList:
+        if ref.checkpoint is None:
+            return client.version_files(*at, size, page)
+        return client.checkpoint_files(*at, ref.checkpoint, size, page)
+
+    found = gather(fetch, args, lambda file: file.path.startswith(args.prefix))
+    if _as_json(args, screen, found, found.items):
+        return
+    file_table(screen, found.items)
+    _tell(screen, found, "file")
+
+
+# Tables that other commands show too
+
+
+def version_table(screen: Screen, versions: Sequence[types.Version], main: str = "") -> None:
+    """Versions with the metrics that most of them have, the model's main metric first."""
+    counts = Counter(name for version in versions for name in version.metrics)
+    ranked = sorted(counts, key=lambda name: (name != main, -counts[name], name))[:COLUMNS]
+    screen.table(
+        ("VERSION", "LABEL", "ALIASES", "APPROVAL", *ranked, "FILES", "SIZE", "PUBLISHED"),
+        [
+            (
+                str(v.number),
+                v.label,
+                ", ".join(v.aliases),
+                v.approval.state,
+                *(number(v.metrics[m]) if m in v.metrics else "-" for m in ranked),
+                str(v.files),
+                human_size(v.size),
+                moment(v.published) or v.state,
+            )
+            for v in versions
+        ],
+        "><<<" + ">" * len(ranked) + ">><",
+    )
+
+
+def checkpoint_table(
+    screen: Screen, checkpoints: Sequence[types.Checkpoint], indent: str = ""
+) -> None:
+    """Checkpoints with the metrics that most of them have."""
+    counts = Counter(name for c in checkpoints for name in c.metrics)
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))[:COLUMNS]
+    screen.table(
+        ("CHECKPOINT", "STEP", "COMPONENT", "NAME", *ranked, "FILES", "SIZE", "CREATED"),
+        [
+            (
+                str(c.number),
+                str(c.step),
+                c.component or "-",
+                c.name or "-",
+                *(number(c.metrics[m]) if m in c.metrics else "-" for m in ranked),
+                str(c.files),
+                human_size(c.size),
+                moment(c.created),
+            )
+            for c in checkpoints
+        ],
+        ">><<" + ">" * len(ranked) + ">><",
+        indent,
+    )
+
+
+def file_table(screen: Screen, files: Sequence[FileEntry]) -> None:
+    """Files with size and the beginning of their digest."""
+    screen.table(
+        ("SIZE", "SHA256", "PATH"),
+        [(human_size(f.size), f.sha256[:12], f.path) for f in files],
+        "><<",
+    )
+
+
+def aliases_text(model: types.Model) -> str:
+    """`production=3, staging=4`."""
+    return ", ".join(f"{name}={target}" for name, target in sorted(model.aliases.items()))
+
+
+def _as_json(args: Namespace, screen: Screen, found: Listed[Any], items: Sequence[Any]) -> bool:
+    if args.json:
+        screen.json({"items": items, "more": found.more})
+    return bool(args.json)
+
+
+def _tell(screen: Screen, found: Listed[Any], noun: str) -> None:
+    if not found.items:
+        screen.remark(f"no {noun}s")
+    elif found.more:
+        screen.remark(f"the first {plural(len(found.items), noun)}; --limit or --all shows more")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59] + "…"

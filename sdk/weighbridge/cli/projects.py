@@ -1,0 +1,137 @@
+"""`project create|set|rm` and `inbox grant`."""
+
+import shlex
+from argparse import ArgumentParser, Namespace
+
+from weighbridge.cli import parsing, removing
+from weighbridge.cli.context import Context
+from weighbridge.cli.screen import moment
+from weighbridge.contract import names, types
+from weighbridge.contract.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
+
+
+def create_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `project create`."""
+    parser.add_argument("name", metavar="NAME", help="unique, whatever its case")
+    parser.add_argument("--description", metavar="D", default="", help="what it is for")
+    parsing.changes(parser)
+
+
+def create(args: Namespace, context: Context) -> int:
+    """Creates a project."""
+    name = names.project_name(args.name)
+    with context.registry(args) as registry:
+        if args.dry_run:
+            try:
+                taken = registry.client.project(name).name
+            except NotFound:
+                made = types.Project(name, args.description)
+            else:
+                raise AlreadyExists(f"there is a project {taken!r} already", project=taken)
+        else:
+            made = registry.client.create_project(name, args.description)
+    if args.json:
+        context.screen.json({"dry_run": args.dry_run, "project": made})
+    else:
+        verb = "would create" if args.dry_run else "created"
+        context.screen.line(f"{verb} the project {made.name}")
+    return 0
+
+
+def change_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `project set`."""
+    parser.add_argument("name", metavar="PROJECT", help="the project")
+    parser.add_argument("--description", metavar="D", help="what it is for")
+    parser.add_argument(
+        "--inbox", choices=("on", "off"), help="whether plain S3 clients may write to its inbox"
+    )
+    parsing.changes(parser)
+
+
+def change(args: Namespace, context: Context) -> int:
+    """Changes a project; what is not named stays."""
+    name = names.project_name(args.name)
+    if args.description is None and args.inbox is None:
+        raise InvalidRequest("there is nothing to change: give --description or --inbox")
+    inbox = None if args.inbox is None else args.inbox == "on"
+    with context.registry(args) as registry:
+        if args.dry_run:
+            project = registry.client.project(name)
+        else:
+            project = registry.client.change_project(name, args.description, inbox)
+    if args.json:
+        context.screen.json({"dry_run": args.dry_run, "project": project})
+        return 0
+    verb = "would become" if args.dry_run else "is now"
+    if args.description is not None:
+        context.screen.line(f"{project.name}: the description {verb} {args.description!r}")
+    if inbox is not None:
+        context.screen.line(f"{project.name}: the inbox {verb} {'open' if inbox else 'closed'}")
+    return 0
+
+
+def remove_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `project rm`."""
+    parser.add_argument("name", metavar="PROJECT", help="the project, which must be empty")
+    removing.options(parser)
+
+
+def remove(args: Namespace, context: Context) -> int:
+    """Deletes an empty project."""
+    return removing.remove(names.project_name(args.name), args, context)
+
+
+def inbox_grant_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `inbox grant`."""
+    parser.add_argument("project", metavar="PROJECT", help="its inbox must be open (project set)")
+    parser.add_argument(
+        "--days", metavar="N", type=parsing.positive, default=7, help="how long (default: 7)"
+    )
+    parsing.changes(parser)
+
+
+def inbox_grant(args: Namespace, context: Context) -> int:
+    """Prints credentials as a shell's environment."""
+    name, screen = names.project_name(args.project), context.screen
+    with context.registry(args) as registry:
+        if args.dry_run:
+            project = registry.client.project(name)
+            if not project.inbox:
+                raise Conflict(
+                    f"the inbox of {name} is closed: `weighbridge project set {name} --inbox on`"
+                )
+            if args.json:
+                screen.json({"dry_run": True, "project": project.name, "days": args.days})
+            else:
+                screen.line(
+                    f"would issue credentials that may write to the inbox of {project.name} "
+                    f"for {args.days} days"
+                )
+            return 0
+        grant = registry.client.grant_inbox(name, args.days)
+    if args.json:
+        screen.json({"dry_run": False, "grant": grant, "environment": environment(grant)})
+        return 0
+    until = f" until {moment(grant.expires)} (UTC)" if grant.expires else ""
+    screen.line(f"# Write-only, for the inbox of {grant.project}{until}.")
+    for variable, value in environment(grant).items():
+        screen.line(f"export {variable}={shlex.quote(value)}")
+    prefix = grant.prefix.rstrip("/")
+    target = f"s3://{grant.bucket}/{prefix}/MODEL/LABEL/checkpoint/COMPONENT/100#epoch/"
+    screen.line("# For example, a checkpoint (step 100, name epoch) of the version labelled LABEL:")
+    screen.line(f"#   aws s3 cp out/ '{target}' --recursive")
+    screen.line(f"#   printf '' | aws s3 cp - '{target}_SUCCESS'")
+    return 0
+
+
+def environment(grant: types.InboxGrant) -> dict[str, str]:
+    """The variables that S3 clients read."""
+    values = {
+        "AWS_ACCESS_KEY_ID": grant.access_key,
+        "AWS_SECRET_ACCESS_KEY": grant.secret_key,
+        "AWS_SESSION_TOKEN": grant.session_token,
+        "AWS_REGION": grant.region,
+        "AWS_DEFAULT_REGION": grant.region,
+        "AWS_ENDPOINT_URL_S3": grant.endpoint,
+    }
+    return {name: value for name, value in values.items() if value}

@@ -1,0 +1,160 @@
+"""`push` and `checkpoint push`: files from disk to the registry."""
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from weighbridge.cli import parsing, targets
+from weighbridge.cli.context import Context
+from weighbridge.cli.screen import Screen, clean, human_size, plural
+from weighbridge.contract import names, references
+
+if TYPE_CHECKING:
+    from weighbridge.results import PushResult
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="a file, or a folder with all that is in it"
+    )
+    parser.add_argument(
+        "--as",
+        dest="as_name",
+        metavar="NAME",
+        help="the path under which a single file, or the content of a single folder, is stored",
+    )
+    parsing.pairs_option(parser, "metric", parsing.metric, "a metric, such as accuracy=0.97")
+    parsing.pairs_option(parser, "tag", parsing.tag, "a tag, such as team=vision")
+
+
+def push_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `push`."""
+    parser.add_argument("model", metavar="PROJECT/MODEL", help="created if it is missing")
+    _arguments(parser)
+    parsing.pairs_option(
+        parser, "param", parsing.param, "a parameter; JSON values keep their type: lr=0.01"
+    )
+    parser.add_argument("--label", metavar="L", help="a unique name, such as 1.4.2")
+    parser.add_argument(
+        "--alias",
+        metavar="A",
+        action="append",
+        default=[],
+        help="point this alias to the new version (may be given more than once)",
+    )
+    parser.add_argument(
+        "--parent",
+        metavar="REF",
+        action="append",
+        default=[],
+        help="a version that this one comes from (may be given more than once)",
+    )
+    parser.add_argument("--description", metavar="D", default="", help="what this version is")
+    parser.add_argument(
+        "--no-create", action="store_true", help="fail if the project or model is missing"
+    )
+    parsing.transfers(parser)
+    parsing.changes(parser)
+
+
+def push(args: Namespace, context: Context) -> int:
+    """Publishes files as the next version."""
+    model = targets.model(args.model)
+    for alias in args.alias:
+        names.alias_name(alias)
+    metrics, params = parsing.once("metric", args.metric), parsing.once("param", args.param)
+    with context.registry(args) as registry:
+        done = registry.push(
+            str(model),
+            args.paths,
+            as_name=args.as_name,
+            label=args.label,
+            metrics=metrics,
+            params=params,
+            tags=parsing.once("tag", args.tag),
+            alias=tuple(args.alias),
+            parents=tuple(str(references.parse(parent)) for parent in args.parent),
+            description=args.description,
+            progress=context.progress(args),
+            dry_run=args.dry_run,
+            create=not args.no_create,
+        )
+    _report(context.screen, args, done, {"aliases": args.alias})
+    if not args.json:
+        for alias in args.alias:
+            would = "would point" if args.dry_run else "points"
+            context.screen.line(f"alias {alias} {would} to it")
+    return 0
+
+
+def checkpoint_push_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `checkpoint push`."""
+    parser.add_argument("ref", metavar="REF", help="the version, such as PROJECT/MODEL@3")
+    _arguments(parser)
+    parser.add_argument(
+        "--step", metavar="N", type=parsing.natural, required=True, help="the step, from 0"
+    )
+    parser.add_argument("--component", metavar="C", default="", help="the part of the model")
+    parser.add_argument("--name", metavar="N", default="", help="the name of the step")
+    parsing.transfers(parser)
+    parsing.changes(parser)
+
+
+def checkpoint_push(args: Namespace, context: Context) -> int:
+    """Publishes files as a checkpoint."""
+    ref = targets.versioned(args.ref)
+    names.component(args.component)
+    names.step_name(args.name)
+    with context.registry(args) as registry:
+        done = registry.push_checkpoint(
+            str(ref),
+            args.paths,
+            args.step,
+            args.component,
+            args.name,
+            parsing.once("metric", args.metric),
+            parsing.once("tag", args.tag),
+            as_name=args.as_name,
+            progress=context.progress(args),
+            dry_run=args.dry_run,
+        )
+    _report(context.screen, args, done, {"checkpoint": done.checkpoint})
+    return 0
+
+
+def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str, Any]) -> None:
+    size = sum(entry.size for entry in done.entries)
+    if args.json:
+        dry = {"entries": done.entries} if args.dry_run else {}
+        screen.json(
+            {
+                "reference": done.reference,
+                "version": done.version,
+                **more,
+                "sent_bytes": done.sent_bytes,
+                "reused_bytes": done.reused_bytes,
+                "seconds": done.seconds,
+                "files": done.files,
+                "manifest": done.manifest,
+                "requests": done.requests,
+                "parts_sent": done.parts_sent,
+                "dry_run": args.dry_run,
+                **dry,
+            }
+        )
+    elif args.dry_run:
+        screen.line(
+            f"would publish {clean(done.reference)}: {plural(done.files, 'file')}, "
+            f"{human_size(size)}, manifest {done.manifest}"
+        )
+        screen.table(
+            ("", "", ""),
+            [(human_size(e.size), e.sha256[:12], e.path) for e in done.entries],
+            "><<",
+            indent="  ",
+        )
+    else:
+        screen.line(
+            f"published {clean(done.reference)}: {plural(done.files, 'file')} "
+            f"(sent {human_size(done.sent_bytes)}, reused {human_size(done.reused_bytes)}) "
+            f"in {done.seconds:.1f} s"
+        )

@@ -1,0 +1,219 @@
+"""A version that is filled while training runs: `with registry.version("p/m") as v: ...`."""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from weighbridge.client import Client
+from weighbridge.contract import manifests, names, types
+from weighbridge.contract.errors import Conflict, InvalidRequest, NotFound, RegistryError
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.references import Reference, VersionSelector
+from weighbridge.results import PushResult
+from weighbridge.sources import PathLike, collect
+from weighbridge.transfer.journal import Journal, open_journal
+from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.upload import Sent, Uploader
+from weighbridge.writing import (
+    Clock,
+    Draft,
+    begin,
+    commit_version,
+    journal_folder,
+    metrics_of,
+    move_aliases,
+    params_of,
+    publish_checkpoint,
+    tags_of,
+)
+
+
+class VersionSession:
+    """An open version. Files and checkpoints are sent as they are given; the version itself becomes
+    visible when the block ends, with everything that was logged until then."""
+
+    def __init__(
+        self,
+        client: Client,
+        model: Reference,
+        draft: Draft,
+        *,
+        resume: bool = False,
+        progress: Progress | None = None,
+        create: bool = True,
+    ) -> None:
+        if resume and not draft.label:
+            raise InvalidRequest("a version is resumed by its label: give one")
+        self.result: PushResult | None = None
+        """What was published; None before the end of the block."""
+        self._client = client
+        self._model = model
+        self._draft = draft
+        self._resume = resume
+        self._progress = progress
+        self._create = create
+        self._number = 0
+        self._keep = False
+        self._entries: dict[str, FileEntry] = {}
+        self._sent = Sent((), 0, 0, 0)
+        self._journal = Journal(None, None, [])
+        self._clock = Clock(client)
+
+    @property
+    def number(self) -> int:
+        """The version's number, known from the start of the block."""
+        if not self._number:
+            raise Conflict("the version is not open: use it in a `with` block")
+        return self._number
+
+    @property
+    def reference(self) -> str:
+        """`project/model@number`."""
+        return f"{self._model}@{self.number}"
+
+    def log_metrics(self, metrics: Mapping[str, float] | None = None, **more: float) -> None:
+        """Sets metrics of the version; the last value of a name counts."""
+        self._draft.metrics |= metrics_of({**(metrics or {}), **more})
+
+    def log_params(self, params: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Sets parameters of the version."""
+        self._draft.params |= params_of({**(params or {}), **more})
+
+    def tag(self, tags: Mapping[str, str] | None = None, **more: str) -> None:
+        """Sets tags of the version."""
+        self._draft.tags |= tags_of({**(tags or {}), **more})
+
+    def describe(self, description: str) -> None:
+        """Sets the version's description."""
+        self._draft.description = description
+
+    def add(
+        self, paths: PathLike | Iterable[PathLike], as_name: str | None = None
+    ) -> tuple[FileEntry, ...]:
+        """Sends files now; they belong to the version when it is published. A path that was added
+        before is replaced."""
+        number = self.number
+        sources = collect(paths, as_name)
+        names.check_paths({*self._entries, *(source.name for source in sources)})
+        uploader = Uploader(self._client, self._model.project, self._journal, self._progress)
+        sent = uploader.send(sources, f"{self._model}@{number}")
+        self._entries |= {entry.path: entry for entry in sent.entries}
+        self._count(sent.sent_bytes, sent.reused_bytes, sent.parts_sent)
+        return sent.entries
+
+    def checkpoint(
+        self,
+        *,
+        step: int,
+        files: PathLike | Iterable[PathLike],
+        component: str = "",
+        name: str = "",
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        as_name: str | None = None,
+    ) -> types.Checkpoint:
+        """Publishes files as a checkpoint of this version, at once. The same content under the same
+        (component, step, name) twice is one checkpoint."""
+        selector = VersionSelector("number", str(self.number))
+        ref = Reference(self._model.project, self._model.model, selector)
+        done = publish_checkpoint(
+            self._client,
+            ref,
+            collect(files, as_name),
+            step=step,
+            component=component,
+            name=name,
+            metrics=metrics,
+            tags=tags,
+            progress=self._progress,
+        )
+        self._keep = True
+        self._count(done.sent_bytes, done.reused_bytes, done.parts_sent)
+        return self._client.checkpoint(ref.project, ref.model, selector, done.checkpoint)
+
+    def __enter__(self) -> "VersionSession":
+        if self._number:
+            raise Conflict("the version was opened before")
+        self._clock = Clock(self._client)
+        found = self._found() if self._resume else None
+        if found is None:
+            found = begin(
+                self._client, self._model, secrets.token_hex(16), self._draft.label, self._create
+            )
+        else:
+            # It may have checkpoints of the earlier run: it is never given up by itself.
+            self._keep = True
+        self._number = found.number
+        self._journal = open_journal(
+            journal_folder(), "session", self._client.url, str(self._model), self._draft.label
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._publish()
+                self._journal.finish()
+            else:
+                self._leave(error)
+        finally:
+            self._journal.close()
+
+    def _publish(self) -> None:
+        entries = manifests.checked(self._entries.values())
+        try:
+            commit_version(self._client, self._model, self._number, self._draft, entries)
+        except RegistryError as error:
+            self._leave(error)
+            raise
+        move_aliases(self._client, self._model, self._number, self._draft.aliases)
+        sent = self._sent
+        everything = Sent(entries, sent.sent_bytes, sent.reused_bytes, sent.parts_sent)
+        self.result = self._clock.result(self.reference, everything, self._number)
+
+    def _leave(self, error: BaseException) -> None:
+        if self._keep:
+            how = (
+                f"registry.version({str(self._model)!r}, label={self._draft.label!r}, resume=True)"
+                if self._draft.label
+                else "a label, had it one: give versions with checkpoints a label"
+            )
+            error.add_note(
+                f"{self.reference} stays open with its checkpoints; it is continued by {how}"
+            )
+            return
+        selector = VersionSelector("number", str(self._number))
+        try:
+            self._client.abort_version(self._model.project, self._model.model, selector)
+        except RegistryError as second:
+            error.add_note(
+                f"{self.reference} could not be given up ({second.message}); it is swept later"
+            )
+
+    def _found(self) -> types.Version | None:
+        """The open version with our label, if there is one."""
+        try:
+            for version in self._client.iter_versions(
+                self._model.project, self._model.model, state="open"
+            ):
+                if version.label == self._draft.label:
+                    return version
+        except NotFound:
+            if not self._create:
+                raise
+        return None
+
+    def _count(self, sent_bytes: int, reused_bytes: int, parts_sent: int) -> None:
+        total = self._sent
+        self._sent = Sent(
+            (),
+            total.sent_bytes + sent_bytes,
+            total.reused_bytes + reused_bytes,
+            total.parts_sent + parts_sent,
+        )

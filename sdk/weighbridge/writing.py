@@ -1,0 +1,363 @@
+"""Publishing versions and checkpoints: open, send, commit; and continue what was interrupted."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from weighbridge import config, provenance
+from weighbridge.client import Client
+from weighbridge.client.session import version_text
+from weighbridge.contract import manifests, names, references, types
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    Gone,
+    InvalidManifest,
+    InvalidRequest,
+    NotFound,
+    RegistryError,
+)
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.references import Reference, VersionSelector
+from weighbridge.results import PushResult
+from weighbridge.sources import Source
+from weighbridge.transfer import plan
+from weighbridge.transfer.journal import open_journal
+from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.upload import Sent, Uploader, hash_all
+
+_OPENINGS = 3
+
+
+@dataclass(slots=True)
+class Draft:
+    """What is said of a version besides its files; checked before anything is sent."""
+
+    label: str = ""
+    description: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    provenance: types.Provenance | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        label: str = "",
+        description: str = "",
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        aliases: Iterable[str] = (),
+        parents: Iterable[str] = (),
+        provenance: types.Provenance | None = None,
+    ) -> "Draft":
+        """A draft of legal names and values, or `InvalidName` or `InvalidRequest`."""
+        if label:
+            names.label(label)
+        parents = tuple([parents] if isinstance(parents, str) else parents)
+        for parent in parents:
+            references.parse(parent)
+        return cls(
+            label=label,
+            description=description,
+            metrics=metrics_of(metrics),
+            params=params_of(params),
+            tags=tags_of(tags),
+            attributes=params_of(attributes),
+            aliases=tuple(names.alias_name(alias) for alias in aliases),
+            parents=parents,
+            provenance=provenance,
+        )
+
+    def commit(self, entries: Sequence[FileEntry]) -> types.VersionCommit:
+        """The request that publishes the version; its files only where they fit in it."""
+        return types.VersionCommit(
+            manifest=manifests.digest(entries),
+            files=tuple(entries) if len(entries) <= plan.PLAN_BLOBS else (),
+            description=self.description,
+            metrics=self.metrics,
+            params=self.params,
+            tags=self.tags,
+            attributes=self.attributes,
+            provenance=self.provenance or provenance.collect(),
+            parents=self.parents,
+        )
+
+
+def publish_version(
+    client: Client,
+    model: Reference,
+    sources: Sequence[Source],
+    draft: Draft,
+    *,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+    create: bool = True,
+) -> PushResult:
+    """See `Registry.push`."""
+    clock = Clock(client)
+    if dry_run:
+        return clock.result(str(model), hashed(sources, progress), 0, dry_run=True)
+    draft = replace(draft, provenance=draft.provenance or provenance.collect())
+    where = [f"{source.name}={source.path.absolute()}" for source in sources]
+    journal = open_journal(journal_folder(), "push", client.url, str(model), draft.label, *where)
+    try:
+        opened = begin(client, model, journal.key, draft.label, create)
+        if opened.state not in ("open", "ready"):
+            journal.new_key()
+            opened = begin(client, model, journal.key, draft.label, create)
+        uploader = Uploader(client, model.project, journal, progress)
+        sent = uploader.send(sources, str(model))
+        step = plan.resume(opened.state, opened.manifest, manifests.digest(sent.entries))
+        if step == "begin":
+            journal.new_key()
+            opened = begin(client, model, journal.key, draft.label, create)
+        if step != "finished":
+            sent = _commit(client, model, opened.number, draft, sent, uploader, sources)
+        journal.finish()
+    finally:
+        journal.close()
+    move_aliases(client, model, opened.number, draft.aliases)
+    return clock.result(f"{model}@{opened.number}", sent, opened.number)
+
+
+def publish_checkpoint(
+    client: Client,
+    ref: Reference,
+    sources: Sequence[Source],
+    *,
+    step: int,
+    component: str = "",
+    name: str = "",
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+) -> PushResult:
+    """See `Registry.push_checkpoint`."""
+    clock = Clock(client)
+    if ref.checkpoint is not None:
+        raise InvalidRequest(f"{ref} names a checkpoint; name the version that it belongs to")
+    if ref.version is None:
+        raise InvalidRequest(f"{ref} names no version; write PROJECT/MODEL@VERSION")
+    names.component(component)
+    names.step_name(name)
+    if isinstance(step, bool) or not isinstance(step, int):
+        raise InvalidRequest(f"a step is a whole number, not {step!r}")
+    said_metrics, said_tags = metrics_of(metrics), tags_of(tags)
+    if dry_run:
+        return clock.result(str(ref), hashed(sources, progress), 0, dry_run=True)
+    selector = ref.version
+    identity = (version_text(selector), component, str(step), name)
+    where = f"{ref.project}/{ref.model}"
+    journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
+    try:
+        sent = Uploader(client, ref.project, journal, progress).send(sources, str(ref))
+        done = client.commit_checkpoint(
+            ref.project,
+            ref.model,
+            selector,
+            types.CheckpointCommit(
+                manifest=manifests.digest(sent.entries),
+                files=sent.entries,
+                step=step,
+                component=component,
+                name=name,
+                metrics=said_metrics,
+                tags=said_tags,
+            ),
+        )
+        journal.finish()
+    finally:
+        journal.close()
+    reference = f"{where}@{done.version}:{done.number}"
+    return clock.result(reference, sent, done.version, checkpoint=done.number)
+
+
+def begin(client: Client, model: Reference, key: str, label: str, create: bool) -> types.Version:
+    """Opens a version, after creating what it belongs to where that is missing and wanted."""
+    for _ in range(_OPENINGS):
+        try:
+            return client.begin_version(model.project, model.model, key, label)
+        except Gone:
+            return types.Version(model.project, model.model, 0, "aborted")
+        except NotFound:
+            if not create:
+                raise
+            ensure_model(client, model)
+    raise NotFound(f"{model} is deleted as soon as it is created")
+
+
+def ensure_model(client: Client, model: Reference) -> None:
+    """Makes sure that a model, and its project, exist."""
+    for project_too in (False, True):
+        try:
+            if project_too:
+                client.create_project(model.project)
+        except AlreadyExists:
+            pass
+        try:
+            client.create_model(model.project, model.model)
+            return
+        except AlreadyExists:
+            return
+        except NotFound:
+            if project_too:
+                raise
+
+
+def move_aliases(client: Client, model: Reference, number: int, aliases: Iterable[str]) -> None:
+    """Points aliases to a version that was just published; an error says that it was."""
+    for alias in aliases:
+        try:
+            client.move_alias(model.project, model.model, alias, number)
+        except RegistryError as error:
+            error.message = (
+                f"{model}@{number} was published, but the alias {alias!r} was not moved: "
+                f"{error.message}"
+            )
+            error.args = (error.message,)
+            raise
+
+
+def commit_version(
+    client: Client, model: Reference, number: int, draft: Draft, entries: Sequence[FileEntry]
+) -> types.Version:
+    """Publishes an open version; many files are added page by page first."""
+    selector = VersionSelector("number", str(number))
+    if len(entries) > plan.PLAN_BLOBS:
+        for batch in plan.batches(entries):
+            client.add_files(model.project, model.model, selector, batch)
+    return client.commit_version(model.project, model.model, selector, draft.commit(entries))
+
+
+def _commit(
+    client: Client,
+    model: Reference,
+    number: int,
+    draft: Draft,
+    sent: Sent,
+    uploader: Uploader,
+    sources: Sequence[Source],
+) -> Sent:
+    try:
+        commit_version(client, model, number, draft, sent.entries)
+        return sent
+    except InvalidManifest as error:
+        if "blob" not in error.details:
+            raise
+    # A blob was swept between its upload and this commit: bring what is absent, once more.
+    more = uploader.send(sources, str(model))
+    commit_version(client, model, number, draft, more.entries)
+    return Sent(
+        more.entries,
+        sent.sent_bytes + more.sent_bytes,
+        max(0, sent.reused_bytes - more.sent_bytes),
+        sent.parts_sent + more.parts_sent,
+    )
+
+
+def hashed(sources: Sequence[Source], progress: Progress | None) -> Sent:
+    """What a push would publish: every file hashed, nothing sent."""
+    observer = progress or Silent()
+    observer.start(sum(source.path.stat().st_size for source in sources), "dry run")
+    try:
+        entries = []
+        for source, file in hash_all(sources):
+            entries.append(FileEntry(source.name, file.size, file.sha256, file.blob))
+            observer.advance(0, file.size)
+    finally:
+        observer.finish()
+    return Sent(manifests.checked(entries), 0, 0, 0)
+
+
+def journal_folder() -> Path:
+    """Where the journals of this user are."""
+    return config.cache_folder() / "journal"
+
+
+class Clock:
+    """Measures a push from its beginning."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._started = time.monotonic()
+        self._requests = client.pool.requests
+
+    def result(
+        self,
+        reference: str,
+        sent: Sent,
+        version: int,
+        *,
+        checkpoint: int = 0,
+        dry_run: bool = False,
+    ) -> PushResult:
+        """The push's result, as of now."""
+        return PushResult(
+            reference=reference,
+            version=version,
+            sent_bytes=sent.sent_bytes,
+            reused_bytes=sent.reused_bytes,
+            files=len(sent.entries),
+            seconds=time.monotonic() - self._started,
+            requests=self._client.pool.requests - self._requests,
+            parts_sent=sent.parts_sent,
+            manifest=manifests.digest(sent.entries),
+            checkpoint=checkpoint,
+            entries=sent.entries,
+            dry_run=dry_run,
+        )
+
+
+def metrics_of(given: Mapping[str, Any] | None) -> dict[str, float]:
+    """Metrics with legal names, as plain floats (NumPy's numbers too)."""
+    found = {}
+    for name, value in (given or {}).items():
+        names.key("metric name", name)
+        number = _plain(f"the metric {name!r}", value)
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise InvalidRequest(f"the metric {name!r} must be a number, not {value!r}")
+        found[name] = float(number)
+    return found
+
+
+def params_of(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters with legal names, as what JSON can hold."""
+    found = {}
+    for name, value in (given or {}).items():
+        names.key("parameter name", name)
+        found[name] = _plain(f"the parameter {name!r}", value)
+    return found
+
+
+def tags_of(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Tags with legal names; values are text."""
+    found = {}
+    for name, value in (given or {}).items():
+        names.key("tag name", name)
+        if not isinstance(value, str):
+            raise InvalidRequest(f"the tag {name!r} must be text, not {value!r}")
+        found[name] = value
+    return found
+
+
+def _plain(what: str, value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _plain(what, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(what, item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if getattr(value, "ndim", None) == 0 and callable(item := getattr(value, "item", None)):
+        return _plain(what, item())
+    raise InvalidRequest(f"{what} is a {type(value).__name__}; give a number, text or a list")
