@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.catalogue import formats, slugs
-from chalicelib.catalogue.pages import INDEX, Page, reference, version_link
+from chalicelib.catalogue.links import reference, version_link
+from chalicelib.catalogue.pages import INDEX, Page
 from chalicelib.catalogue.tensors import natural
 from chalicelib.catalogue.views import CompareView
 from weighbridge.contract import codec

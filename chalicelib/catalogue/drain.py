@@ -1,13 +1,17 @@
 """Drains a project's outbox: events into the history, changed pages into the site."""
 
+import logging
+from collections.abc import Sequence
+
 from chalicelib.catalogue import publish
 from chalicelib.catalogue.publish import Change
 from chalicelib.catalogue.registry_source import RegistrySource
 from chalicelib.registry import keys, outbox, projects, sweep
-from chalicelib.registry.ports import Delete
+from chalicelib.registry.ports import Delete, Item
 from chalicelib.registry.stores import Stores
 
 BATCH = 500
+_LOG = logging.getLogger("weighbridge.catalogue")
 
 
 def project(stores: Stores, project_id: str) -> int:
@@ -22,19 +26,39 @@ def project(stores: Stores, project_id: str) -> int:
         if not entries:
             return done
         outbox.append(stores, project_id, entries)
-        changes = []
-        for item in entries:
-            event = outbox.event_of(item)
-            changes.append(Change.of(event, [int(n) for n in item.doc["versions"]]))
-            if "clean" in event.details:
-                sweep.clean_version(
-                    stores, project_id, event.details["model_id"], event.details["clean"]
-                )
-            if event.kind == "project.deleted":
-                publish.remove_project(stores.site, event.subject)
-        publish.publish(RegistrySource(stores), stores.site, project_id, changes)
+        try:
+            _render(stores, project_id, entries)
+        except Exception:
+            # One page that cannot be made must not keep the others back: each on its own, and only
+            # what failed stays in the outbox, for the next attempt and for whoever reads the log.
+            _one_by_one(stores, project_id, entries)
+            raise
         stores.table.write_many([Delete(item.key) for item in entries])
         done += len(entries)
+
+
+def _render(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:
+    changes = []
+    for item in entries:
+        event = outbox.event_of(item)
+        changes.append(Change.of(event, [int(n) for n in item.doc["versions"]]))
+        if "clean" in event.details:
+            sweep.clean_version(
+                stores, project_id, event.details["model_id"], event.details["clean"]
+            )
+        if event.kind == "project.deleted":
+            publish.remove_project(stores.site, event.subject)
+    publish.publish(RegistrySource(stores), stores.site, project_id, changes)
+
+
+def _one_by_one(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:
+    for item in entries:
+        try:
+            _render(stores, project_id, [item])
+        except Exception:
+            _LOG.exception("cannot render %s of %s", item.key.sk, project_id)
+        else:
+            stores.table.write(Delete(item.key))
 
 
 def everything(stores: Stores) -> int:

@@ -3,13 +3,21 @@
 Nothing here reads, renders or writes. Compare pages are in `comparing.py`.
 """
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib.catalogue import charts, slugs, tables, tensors
+from chalicelib.catalogue.links import (
+    Link,
+    crumbs,
+    lineage_link,
+    model_link,
+    pull,
+    reference,
+    version_link,
+)
 from chalicelib.catalogue.views import (
     RANGE,
     CheckpointsView,
@@ -22,14 +30,12 @@ from chalicelib.catalogue.views import (
     SignInView,
     VersionView,
 )
-from weighbridge.contract import codec, references
-from weighbridge.contract.errors import RegistryError
+from weighbridge.contract import codec
 from weighbridge.contract.types import Checkpoint, FileFacts, Model, ModelSettings, Version
 
 INDEX = "index.json"
 TENSORS = "tensors.json"
 INLINE_TENSORS = 200
-_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z")
 MOST_FILES = 500
 
 
@@ -49,31 +55,6 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Crumb:
-    """One step of the path shown above a page."""
-
-    text: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A reference, with the address of its page where it has one that is known to exist."""
-
-    text: str
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """How to get a version's files, ready to be pasted: every part is quoted for its language."""
-
-    cli: str
-    python: str
-    curl: str
-
-
-@dataclass(frozen=True, slots=True)
 class FileTensors:
     """The tensors of one file."""
 
@@ -81,65 +62,6 @@ class FileTensors:
     tree: tensors.Tree
     count: int
     parameters: int
-
-
-def reference(version: Version) -> str:
-    """`project/model@7`."""
-    return f"{version.project}/{version.model}@{version.number}"
-
-
-def pull(project: str, model: str, selector: str) -> Pull:
-    """The commands that pull a version."""
-    ref = f"{project}/{model}@{selector}"
-    name = model if _FOLDER.match(model) else "model"
-    api = shlex.quote(f"{slugs.api_path(project, model)}/versions/{selector}/files")
-    address = f'"$WEIGHBRIDGE_URL"{api}'
-    return Pull(
-        f"weighbridge pull {shlex.quote(ref)} --to {shlex.quote(name)}",
-        f"import weighbridge\n\nweighbridge.Registry().pull({_python(ref)}, to={_python(name)})",
-        f'curl -sSf -H "Authorization: Bearer $WEIGHBRIDGE_TOKEN" \\\n  {address}',
-    )
-
-
-def _python(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def model_link(model: Model) -> str:
-    """The address of a model's page."""
-    return slugs.model_path(model.project, model.name, model.id)
-
-
-def version_link(model: Model, number: int) -> str:
-    """The address of a version's page."""
-    return slugs.version_path(model.project, model.name, model.id, number)
-
-
-def _crumbs(project: str, model: Model | None = None, number: int = 0) -> tuple[Crumb, ...]:
-    crumbs = [Crumb("Projects", "/"), Crumb(project, slugs.project_path(project))]
-    if model is not None:
-        crumbs.append(Crumb(model.name, model_link(model)))
-        if number:
-            crumbs.append(Crumb(f"@{number}", version_link(model, number)))
-    return tuple(crumbs)
-
-
-def lineage_link(ref: str, model: Model) -> Link:
-    """A parent or child with its address, where the reference alone tells it.
-
-    A long name's folder carries the model's id, which only a version of the same model shares.
-    """
-    try:
-        found = references.parse(ref)
-    except RegistryError:
-        return Link(ref)
-    if found.version is None or found.version.kind != "number":
-        return Link(ref)
-    same = (found.project, found.model) == (model.project, model.name)
-    slug = slugs.model_slug(found.model, model.id if same else "")
-    if slug == "~~":
-        return Link(ref)
-    return Link(ref, f"{slugs.project_path(found.project)}{slug}/{found.version.number}/")
 
 
 # Home and project
@@ -184,7 +106,7 @@ def project_page(view: ProjectView) -> Page:
     name = view.project.name
     return Page(
         slugs.project_path(name), "project.html",
-        {"title": name, "view": view, "crumbs": _crumbs(name)[:1],
+        {"title": name, "view": view, "crumbs": crumbs(name)[:1],
          "rows": tuple(_shown_model(row) for row in view.rows)},
         {INDEX: {"kind": "project", "project": view.project, "models": view.rows,
                  "more": view.more}},
@@ -227,7 +149,7 @@ def model_page(view: ModelView) -> Page:
     return Page(
         model_link(model), "model.html",
         {"title": f"{model.project}/{model.name}", "view": view, "model": model,
-         "crumbs": _crumbs(model.project), "chart": chart, "latest": latest,
+         "crumbs": crumbs(model.project), "chart": chart, "latest": latest,
          "pull": pull(model.project, model.name, selector) if latest else None,
          "selector": selector, "table": _versions_table(model, view.versions),
          "aliases": tuple((a, n, version_link(model, n)) for a, n in sorted(model.aliases.items())),
@@ -262,7 +184,7 @@ def range_page(view: RangeView) -> Page:
     return Page(
         path, "versions.html",
         {"title": f"{model.project}/{model.name}, versions {view.first} to {view.last}",
-         "view": view, "model": model, "crumbs": _crumbs(model.project, model),
+         "view": view, "model": model, "crumbs": crumbs(model.project, model),
          "table": _versions_table(model, view.versions),
          "older": below},
         {INDEX: {"kind": "versions", "model": f"{model.project}/{model.name}",
@@ -315,7 +237,7 @@ def version_page(view: VersionView) -> Page:
     return Page(
         version_link(model, version.number), "version.html",
         {"title": ref, "view": view, "version": version, "model": model, "ref": ref,
-         "crumbs": _crumbs(model.project, model), "files": items[:MOST_FILES],
+         "crumbs": crumbs(model.project, model), "files": items[:MOST_FILES],
          "unlisted": version.files - len(items[:MOST_FILES]), "trees": trees,
          "tensor_count": total, "tensors_file": TENSORS if aside else "",
          "parameters": sum(i.facts.parameters for i in items if i.facts),
@@ -373,7 +295,7 @@ def checkpoints_page(view: CheckpointsView) -> Page:
     return Page(
         path, "checkpoints.html",
         {"title": f"Checkpoints of {ref}", "view": view, "version": version, "model": model,
-         "ref": ref, "crumbs": _crumbs(model.project, model, version.number),
+         "ref": ref, "crumbs": crumbs(model.project, model, version.number),
          "rows": view.checkpoints[::-1], "columns": columns,
          "charts": [chart for chart in drawn if chart],
          "components": any(c.component for c in view.checkpoints),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chalicelib.catalogue import reading
+from chalicelib.catalogue import reading, views
 from chalicelib.catalogue.views import ModelRow, ProjectSummary
 from chalicelib.registry import checkpoints, facts, keys, models, projects, versions
 from chalicelib.registry.models import ModelRecord
@@ -59,9 +59,7 @@ class RegistrySource:
         project = self.project(project_id)
         page: str | None = None
         while project is not None:
-            found = models.listing(
-                self.stores, project.name, prefix="", limit=PAGE, page=page
-            )
+            found = models.listing(self.stores, project.name, prefix="", limit=PAGE, page=page)
             yield from found.items
             page = found.next
             if page is None:
@@ -74,7 +72,7 @@ class RegistrySource:
             return (), False
         found = models.listing(self.stores, project.name, prefix="", limit=limit, page=None)
         rows = [
-            reading.row(m, self.newest(project_id, m, reading.SPARK), self.count(project_id, m))
+            reading.row(m, self.newest(project_id, m, views.SPARK), self.count(project_id, m))
             for m in found.items
         ]
         return rows, found.next is not None
@@ -129,9 +127,7 @@ class RegistrySource:
         entries = versions.files(self.stores, project_id, version.manifest)
         return facts.of_files(self.stores, project_id, entries)
 
-    def checkpoints(
-        self, project_id: str, version: Version, limit: int
-    ) -> Sequence[Checkpoint]:
+    def checkpoints(self, project_id: str, version: Version, limit: int) -> Sequence[Checkpoint]:
         """The newest checkpoints by number, oldest first."""
         found = self._version(project_id, version)
         page = checkpoints.listing(self.stores, found, order="newest", limit=limit)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,17 @@ def _user(text: object, most: int = 0) -> Markup:
     return Markup('<bdi title="{}">{}</bdi>').format(title, shown)
 
 
+def _plain(text: object, most: int = 0) -> str:
+    """User text for titles and attributes."""
+    flat = formats.flat(str(text))
+    return formats.clipped(flat, most) if most else flat
+
+
+def _shell(text: object) -> str:
+    """User text as one word of a command line."""
+    return shlex.quote(str(text))
+
+
 def _titled(shown: str, exact: str) -> Markup:
     return escape(shown) if shown == exact else _TITLED.format(formats.flat(exact), shown)
 
@@ -171,7 +183,8 @@ def _day(text: str) -> Markup:
 
 FILTERS = {
     "user": _user,
-    "plain": formats.flat,
+    "plain": _plain,
+    "shell": _shell,
     "bytes": _size,
     "count": _count,
     "num": _number,

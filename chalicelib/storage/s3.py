@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import Unavailable
 
-from chalicelib.registry.ports import Head, Listed, Signed, Stale, StoredPart
+from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage import s3_copies, s3_parts
 from chalicelib.storage.s3_client import Access, connect, error_code, translated
 
@@ -224,9 +224,14 @@ class S3Blobs:
         if cache:
             extra["CacheControl"] = cache
         with translated(f"object {key!r}"):
-            answer = self._s3.put_object(
-                **self._at(key), Body=data, ContentType=content_type, **extra
-            )
+            try:
+                answer = self._s3.put_object(
+                    **self._at(key), Body=data, ContentType=content_type, **extra
+                )
+            except self._s3.exceptions.ClientError as error:
+                if if_match and error_code(error) == "NoSuchKey":
+                    raise Precondition(f"the store has no object {key!r} to replace") from error
+                raise
         return bare(answer["ETag"])
 
     def adopt(self, source: str, etag: str, target: str) -> Head:

@@ -4,7 +4,7 @@ Knows endpoints, timeouts and error codes; nothing of objects or of the registry
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,12 +47,21 @@ def connect(access: Access) -> "S3Client":
     return _client("s3", access)  # type: ignore[no-any-return]
 
 
-def connect_sts(access: Access) -> Any:
-    """A client of the security token service."""
-    return _client("sts", access)
+@contextmanager
+def connect_sts(access: Access) -> Iterator[Any]:
+    """A client of the security token service, for the time of the block."""
+    with closing(_client("sts", access)) as client:
+        yield client
 
 
-def _client(service: Literal["s3", "sts"], access: Access) -> Any:
+@contextmanager
+def connect_iam(access: Access) -> Iterator[Any]:
+    """A client of the identity service, for the time of the block."""
+    with closing(_client("iam", access)) as client:
+        yield client
+
+
+def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
     # boto3 costs a quarter of a second to import: only who talks to a store pays.
     import boto3.session
     from botocore.config import Config
@@ -72,7 +81,8 @@ def _client(service: Literal["s3", "sts"], access: Access) -> Any:
         max_pool_connections=32,
     )
     # The default session is shared and not safe to use from several threads.
-    return boto3.session.Session().client(
+    session: Any = boto3.session.Session()
+    return session.client(
         service,
         region_name=access.region,
         endpoint_url=access.endpoint or None,

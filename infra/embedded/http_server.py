@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _log = logging.getLogger("weighbridge.http")
-_THREADS = 24
 
 
 class _Request(cheroot_server.HTTPRequest):
@@ -66,11 +65,12 @@ class Server(wsgi.Server):
         application: "WSGIApplication",
         certificate: Path | None = None,
         key: Path | None = None,
+        threads: int = 24,
     ) -> None:
         super().__init__(
             address,
             application,
-            numthreads=_THREADS,
+            numthreads=threads,
             server_name="weighbridge",
             request_queue_size=128,
             timeout=20,

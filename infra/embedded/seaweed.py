@@ -37,9 +37,7 @@ from weighbridge.contract.errors import (
 
 from chalicelib.storage.s3 import S3Blobs
 from infra.embedded import seaweed_files
-from infra.embedded.seaweed_files import INBOX_ROLE, LOOPBACK, Webhook
-
-__all__ = ["INBOX_ROLE", "SeaweedFS"]
+from infra.embedded.seaweed_files import LOOPBACK, Webhook
 
 REGION = "us-east-1"
 START_SECONDS = 60.0
@@ -56,7 +54,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 class SeaweedFS:
     """SeaweedFS on `data_dir`; use it as a context manager, or `start` and `stop` it.
 
-    `endpoint` is how this machine reaches S3 and its token service, `public_endpoint` how others
+    `endpoint` is how this machine reaches S3 and its identity service, `public_endpoint` how others
     do. `s3_port` (0: a free one, the same as last time where possible) is the port of the latter.
     A `host` other than loopback needs `tls_cert` and `tls_key`. New objects are announced to
     `webhook_url`, at most once and only while it answers.
@@ -226,7 +224,7 @@ class SeaweedFS:
             *(f"-s3.port={ports['s3']}", f"-s3.port.grpc={ports['s3_grpc']}"),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"),
             "-s3.allowDeleteBucketNotEmpty=false",
-            *(f"-s3.config={conf / 's3.json'}", f"-s3.iam.config={conf / 'iam.json'}"),
+            *(f"-s3.config={conf / 's3.json'}", "-s3.iam.readOnly=false"),
             *("-volume.max=0", "-master.volumeSizeLimitMB=1024", "-volume.preStopSeconds=0"),
         ]
 
@@ -250,7 +248,7 @@ class SeaweedFS:
             *("-port.iceberg=0", "-port.lance=0", "-autoCreateBucket=false"),
             "-allowDeleteBucketNotEmpty=false",
             *(f"-cert.file={cert}", f"-key.file={key}"),
-            *(f"-config={conf / 's3.json'}", f"-iam.config={conf / 'iam.json'}"),
+            *(f"-config={conf / 's3.json'}"),
         ]
 
     def _spawn(self, conf: Path, commands: list[list[str]]) -> "subprocess.Popen[bytes]":

@@ -12,12 +12,9 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from weighbridge.contract.errors import Conflict
 
-INBOX_ROLE = "arn:aws:iam::role/inbox"
-"""Assumed with a session policy, it makes credentials that are limited to one prefix."""
 LOOPBACK = "127.0.0.1"
 _ROLES = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")
 _PUBLIC_ROLES = ("public", "public_grpc")
@@ -75,7 +72,7 @@ def _kept_keys(path: Path) -> dict[str, str]:
     """Secrets of the parts of SeaweedFS among each other; made once per data folder."""
     with contextlib.suppress(FileNotFoundError):
         return dict(json.loads(path.read_text()))
-    names = ("volume_write", "volume_read", "filer_write", "filer_read", "sts")
+    names = ("volume_write", "volume_read", "filer_write", "filer_read")
     keys = {name: secrets.token_hex(32) for name in names}
     write_private(path, json.dumps(keys))
     return keys
@@ -100,7 +97,6 @@ def write_configuration(
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     write_private(conf / "s3.json", json.dumps({"identities": [identity]}))
-    write_private(conf / "iam.json", json.dumps(_iam(keys["sts"])))
     # Without these any local program, or a page in a browser, could ask the volume server or the
     # filer for objects, or delete them.
     security = "\n".join(
@@ -135,31 +131,3 @@ def _notification(webhook: Webhook | None) -> str:
         "max_backoff_seconds = 5",
     )
     return "\n".join(lines) + "\n"
-
-
-def _iam(signing_key: str) -> Any:
-    """One role, `INBOX_ROLE`: what it may at most; each session is limited further by its policy."""
-    import base64
-
-    actions = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    allowed = {"Effect": "Allow", "Action": [*actions, "s3:ListBucket"], "Resource": ["*"]}
-    anyone = {"Effect": "Allow", "Principal": "*", "Action": ["sts:AssumeRole"]}
-    version = "2012-10-17"
-    return {
-        "sts": {
-            "tokenDuration": "1h",
-            "maxSessionLength": "36h",
-            "issuer": "weighbridge",
-            "signingKey": base64.b64encode(bytes.fromhex(signing_key)).decode("ascii"),
-        },
-        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
-        "policies": [{"name": "inbox", "document": {"Version": version, "Statement": [allowed]}}],
-        "roles": [
-            {
-                "roleName": "inbox",
-                "roleArn": INBOX_ROLE,
-                "attachedPolicies": ["inbox"],
-                "trustPolicy": {"Version": version, "Statement": [anyone]},
-            }
-        ],
-    }

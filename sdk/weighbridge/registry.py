@@ -1,29 +1,22 @@
 """The facade that trainers and consumers use: push, pull, versions, checkpoints, aliases."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from weighbridge import config
+from weighbridge import config, reading
 from weighbridge.client import Client
 from weighbridge.client.session import VersionLike
-from weighbridge.contract import manifests, references, types
-from weighbridge.contract.errors import (
-    IntegrityError,
-    InvalidName,
-    NotFound,
-)
+from weighbridge.contract import references, types
+from weighbridge.contract.errors import InvalidName
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.references import CheckpointSelector, Reference
+from weighbridge.contract.references import CheckpointSelector, Reference, VersionSelector
 from weighbridge.results import PullResult, PushResult
 from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
-from weighbridge.transfer.download import Downloader
 from weighbridge.transfer.progress import Progress
-from weighbridge.writing import Draft, publish_checkpoint, publish_version
+from weighbridge.writing import Clock, Draft, publish_checkpoint, publish_version
 
 __all__ = ["PullResult", "PushResult", "Registry"]
 
@@ -189,43 +182,39 @@ class Registry:
         pattern (`*.json`). An identical file that is there is left alone; a different one is an
         `AlreadyExists` unless `force`. An interrupted pull continues when it is run again.
         """
-        started, requests = time.monotonic(), self.client.pool.requests
-        chosen = self.resolve(ref)
-        wanted, manifest = self._files(chosen, (files,) if isinstance(files, str) else tuple(files))
-        number, checkpoint = _numbers(chosen)
-        name = f"{chosen.model}-{number}" + (f"-{checkpoint}" if checkpoint else "")
-        folder = Path(to) if to is not None else Path(name)
-        received = Downloader(self._signer(chosen), self.client.pool, progress).fetch(
-            wanted, folder, force=force, label=str(chosen)
-        )
-        return PullResult(
-            reference=str(chosen),
-            version=number,
-            checkpoint=checkpoint,
-            folder=folder,
-            files=wanted,
-            received_bytes=received.received_bytes,
-            reused_bytes=received.reused_bytes,
-            seconds=time.monotonic() - started,
-            requests=self.client.pool.requests - requests,
-            manifest=manifest,
+        clock = Clock(self.client)
+        return reading.pull(
+            self.client,
+            self.resolve(ref),
+            Path(to) if to is not None else None,
+            (files,) if isinstance(files, str) else tuple(files),
+            force=force,
+            progress=progress,
+            clock=clock,
         )
 
     def resolve(self, ref: str) -> Reference:
-        """`ref` with numbers in place of aliases, labels, `latest`, `last` and `best`."""
+        """`ref` with numbers in place of aliases, labels, `latest`, `last` and `best`. Asks
+        nothing where it has numbers already."""
         wanted = parse(ref)
-        selector = wanted.version or references.LATEST
-        version = self.client.version(wanted.project, wanted.model, selector)
-        chosen = references.VersionSelector("number", str(version.number))
-        checkpoint = wanted.checkpoint
+        selector, checkpoint = wanted.version or references.LATEST, wanted.checkpoint
+        at = (wanted.project, wanted.model, selector)
         if checkpoint is not None:
-            found = self.client.checkpoint(wanted.project, wanted.model, chosen, checkpoint)
+            if selector.kind == "number" and checkpoint.kind == "number":
+                return wanted
+            found = self.client.checkpoint(*at, checkpoint)
+            number = found.version
             checkpoint = CheckpointSelector("number", str(found.number))
+        elif selector.kind == "number":
+            return wanted
+        else:
+            number = self.client.version(*at).number
+        chosen = VersionSelector("number", str(number))
         return Reference(wanted.project, wanted.model, chosen, checkpoint)
 
     def files(self, ref: str) -> tuple[FileEntry, ...]:
         """The files of a version or checkpoint by path, verified against its manifest."""
-        return self._files(self.resolve(ref), ())[0]
+        return reading.files(self.client, self.resolve(ref))[0]
 
     def projects(self) -> Iterator[types.Project]:
         """All projects that the token may read."""
@@ -341,47 +330,6 @@ class Registry:
             return self.client.delete_version(*at)
         return self.client.delete_checkpoint(*at, wanted.checkpoint)
 
-    def _files(
-        self, chosen: Reference, patterns: Sequence[str]
-    ) -> tuple[tuple[FileEntry, ...], str]:
-        """The wanted files and the digest of the manifest, which all files together must yield."""
-        project, model = chosen.project, chosen.model
-        version, number = _numbers(chosen)
-        found: list[FileEntry] = []
-        manifest, page = "", None
-        while True:
-            if number:
-                part = self.client.checkpoint_files(project, model, version, number, page=page)
-            else:
-                part = self.client.version_files(project, model, version, page=page)
-            found += part.items
-            manifest, page = part.manifest or manifest, part.next
-            if not page:
-                break
-        entries = manifests.checked(found)
-        if manifest and manifests.digest(entries) != manifest:
-            raise IntegrityError(f"the list of files of {chosen} is not what its manifest says")
-        wanted = tuple(
-            entry
-            for entry in entries
-            if not patterns or any(fnmatchcase(entry.path, pattern) for pattern in patterns)
-        )
-        if patterns and not wanted:
-            raise NotFound(f"no file of {chosen} matches {', '.join(patterns)}")
-        return wanted, manifest
-
-    def _signer(self, chosen: Reference) -> Callable[[Sequence[str]], types.Downloads]:
-        version, number = _numbers(chosen)
-
-        def sign(blobs: Sequence[str]) -> types.Downloads:
-            if number:
-                return self.client.checkpoint_downloads(
-                    chosen.project, chosen.model, version, number, blobs
-                )
-            return self.client.version_downloads(chosen.project, chosen.model, version, blobs)
-
-        return sign
-
 
 def parse(ref: str) -> Reference:
     """`ref` as a reference."""
@@ -404,8 +352,3 @@ def _named_version(text: str) -> Reference:
 
 def _versioned(ref: Reference) -> Reference:
     return Reference(ref.project, ref.model, ref.version or references.LATEST, ref.checkpoint)
-
-
-def _numbers(chosen: Reference) -> tuple[int, int]:
-    version = chosen.version.number if chosen.version else 0
-    return version, chosen.checkpoint.number if chosen.checkpoint else 0

@@ -19,12 +19,13 @@ from weighbridge.writing import (
     Clock,
     Draft,
     begin,
+    checkpoint_draft,
     commit_version,
     journal_folder,
     metrics_of,
     move_aliases,
     params_of,
-    publish_checkpoint,
+    send_checkpoint,
     tags_of,
 )
 
@@ -99,7 +100,7 @@ class VersionSession:
         uploader = Uploader(self._client, self._model.project, self._journal, self._progress)
         sent = uploader.send(sources, f"{self._model}@{number}")
         self._entries |= {entry.path: entry for entry in sent.entries}
-        self._count(sent.sent_bytes, sent.reused_bytes, sent.parts_sent)
+        self._count(sent)
         return sent.entries
 
     def checkpoint(
@@ -117,20 +118,12 @@ class VersionSession:
         (component, step, name) twice is one checkpoint."""
         selector = VersionSelector("number", str(self.number))
         ref = Reference(self._model.project, self._model.model, selector)
-        done = publish_checkpoint(
-            self._client,
-            ref,
-            collect(files, as_name),
-            step=step,
-            component=component,
-            name=name,
-            metrics=metrics,
-            tags=tags,
-            progress=self._progress,
-        )
+        draft = checkpoint_draft(step, component, name, metrics, tags)
+        sources = collect(files, as_name)
+        done, sent = send_checkpoint(self._client, ref, selector, sources, draft, self._progress)
         self._keep = True
-        self._count(done.sent_bytes, done.reused_bytes, done.parts_sent)
-        return self._client.checkpoint(ref.project, ref.model, selector, done.checkpoint)
+        self._count(sent)
+        return done
 
     def __enter__(self) -> "VersionSession":
         if self._number:
@@ -209,11 +202,11 @@ class VersionSession:
                 raise
         return None
 
-    def _count(self, sent_bytes: int, reused_bytes: int, parts_sent: int) -> None:
+    def _count(self, sent: Sent) -> None:
         total = self._sent
         self._sent = Sent(
             (),
-            total.sent_bytes + sent_bytes,
-            total.reused_bytes + reused_bytes,
-            total.parts_sent + parts_sent,
+            total.sent_bytes + sent.sent_bytes,
+            total.reused_bytes + sent.reused_bytes,
+            total.parts_sent + sent.parts_sent,
         )

@@ -147,38 +147,52 @@ def publish_checkpoint(
         raise InvalidRequest(f"{ref} names a checkpoint; name the version that it belongs to")
     if ref.version is None:
         raise InvalidRequest(f"{ref} names no version; write PROJECT/MODEL@VERSION")
-    names.component(component)
-    names.step_name(name)
-    if isinstance(step, bool) or not isinstance(step, int):
-        raise InvalidRequest(f"a step is a whole number, not {step!r}")
-    said_metrics, said_tags = metrics_of(metrics), tags_of(tags)
+    draft = checkpoint_draft(step, component, name, metrics, tags)
     if dry_run:
         return clock.result(str(ref), hashed(sources, progress), 0, dry_run=True)
-    selector = ref.version
-    identity = (version_text(selector), component, str(step), name)
-    where = f"{ref.project}/{ref.model}"
+    done, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress)
+    reference = f"{ref.project}/{ref.model}@{done.version}:{done.number}"
+    return clock.result(reference, sent, done.version, checkpoint=done.number)
+
+
+def checkpoint_draft(
+    step: int,
+    component: str = "",
+    name: str = "",
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> types.CheckpointCommit:
+    """What is said of a checkpoint besides its files, checked."""
+    names.component(component)
+    names.step_name(name)
+    number = _plain("the step", step)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InvalidRequest(f"a step is a whole number, not {step!r}")
+    return types.CheckpointCommit(
+        "", (), number, component, name, metrics_of(metrics), tags_of(tags)
+    )
+
+
+def send_checkpoint(
+    client: Client,
+    ref: Reference,
+    version: VersionSelector,
+    sources: Sequence[Source],
+    draft: types.CheckpointCommit,
+    progress: Progress | None,
+) -> tuple[types.Checkpoint, Sent]:
+    """Sends files and publishes them as the checkpoint that `draft` describes."""
+    where = f"{ref.project}/{ref.model}@{version_text(version)}"
+    identity = (draft.component, str(draft.step), draft.name)
     journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
     try:
-        sent = Uploader(client, ref.project, journal, progress).send(sources, str(ref))
-        done = client.commit_checkpoint(
-            ref.project,
-            ref.model,
-            selector,
-            types.CheckpointCommit(
-                manifest=manifests.digest(sent.entries),
-                files=sent.entries,
-                step=step,
-                component=component,
-                name=name,
-                metrics=said_metrics,
-                tags=said_tags,
-            ),
-        )
+        sent = Uploader(client, ref.project, journal, progress).send(sources, where)
+        commit = replace(draft, manifest=manifests.digest(sent.entries), files=sent.entries)
+        done = client.commit_checkpoint(ref.project, ref.model, version, commit)
         journal.finish()
     finally:
         journal.close()
-    reference = f"{where}@{done.version}:{done.number}"
-    return clock.result(reference, sent, done.version, checkpoint=done.number)
+    return done, sent
 
 
 def begin(client: Client, model: Reference, key: str, label: str, create: bool) -> types.Version:
@@ -284,12 +298,20 @@ def journal_folder() -> Path:
 
 
 class Clock:
-    """Measures a push from its beginning."""
+    """Measures a push or pull from its beginning."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._started = time.monotonic()
         self._requests = client.pool.requests
+
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._started
+
+    def requests(self) -> int:
+        """HTTP requests since the beginning."""
+        return self._client.pool.requests - self._requests
 
     def result(
         self,
@@ -307,8 +329,8 @@ class Clock:
             sent_bytes=sent.sent_bytes,
             reused_bytes=sent.reused_bytes,
             files=len(sent.entries),
-            seconds=time.monotonic() - self._started,
-            requests=self._client.pool.requests - self._requests,
+            seconds=self.seconds(),
+            requests=self.requests(),
             parts_sent=sent.parts_sent,
             manifest=manifests.digest(sent.entries),
             checkpoint=checkpoint,

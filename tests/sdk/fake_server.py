@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from weighbridge.contract import codec, digests, errors, manifests, references, types
 
 TOKEN = "wb_test_secret"
+MIB = 1024 * 1024
 NOW = "2026-11-21T09:10:11.123Z"
 
 
@@ -27,7 +28,7 @@ class Upload:
 
     blob: str
     key: str
-    parts: dict[int, bytes] = field(default_factory=dict)
+    parts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -51,6 +52,8 @@ class State:
     stored: Counter = field(default_factory=Counter)
     """How often each part or object was stored, by (blob or key, part number)."""
     expired: set = field(default_factory=set)
+    discard: bool = False
+    """Keep digests of parts, not their bytes."""
     before: object = None
     """Called with (kind, path) at the start of each request, outside the lock."""
     hold: object = None
@@ -60,7 +63,7 @@ class State:
     def inject(self, kind: str, *faults: str) -> None:
         """The next requests of a kind (`api`, `put`, `part`, `get`) meet these faults, in order.
 
-        `503` · `drop` (acted on, no answer) · `reset` (not acted on) · `expired` · `flip` (one bit
+        `503` · `gone` (404) · `drop` (acted on, no answer) · `reset` (not acted on) · `expired` · `flip` (one bit
         of the body) · `truncate` (half the answer) · `ok`
         """
         self.faults[kind].extend(faults)
@@ -148,6 +151,8 @@ class Handler(BaseHTTPRequestHandler):
         key = unquote(path[4:])
         if "Authorization" in self.headers:
             return error(400, "InvalidArgument")
+        if fault == "gone":
+            return error(404, "NoSuchKey")
         if fault == "expired" or query.get("sig") in state.expired:
             return error(403, "AccessDenied")
         with state.lock:
@@ -174,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
             if upload is None or upload.complete:
                 return error(404, "NoSuchUpload")
             number = int(query["partNumber"])
-            upload.parts[number] = body
+            upload.parts[number] = (digests.sha256_of(body), b"" if state.discard else body)
             state.stored[upload.blob, number] += 1
             return 200, b"", {}
 
@@ -389,7 +394,7 @@ class Handler(BaseHTTPRequestHandler):
         plans = []
         for part in request.parts:
             held = upload.parts.get(part.number)
-            if held is not None and digests.sha256_of(held) == part.sha256:
+            if held is not None and held[0] == part.sha256:
                 plans.append(types.PartPlan(part.number))
                 continue
             headers = {"x-amz-checksum-sha256": digests.to_base64(part.sha256)}
@@ -408,10 +413,10 @@ class Handler(BaseHTTPRequestHandler):
             numbers = sorted(upload.parts)
             if numbers != list(range(1, wanted.parts + 1)):
                 raise errors.Conflict("parts are missing")
-            found = digests.composite(digests.sha256_of(upload.parts[n]) for n in numbers)
+            found = digests.composite(upload.parts[n][0] for n in numbers)
             if found != wanted.sha256:
                 raise errors.IntegrityError("other bytes")
-            state.objects[upload.key] = b"".join(upload.parts[n] for n in numbers)
+            state.objects[upload.key] = b"".join(upload.parts[n][1] for n in numbers)
             state.blobs[project, request.blob] = upload.key
             upload.complete = True
         return types.Stored(request.blob, wanted.size)

@@ -2,15 +2,18 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from weighbridge.cli import parsing, targets
+from weighbridge.cli import addresses, parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.screen import clean, moment
 from weighbridge.cli.tokens import scope_text
 from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.references import Reference
 
-UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-LONGEST_SLUG = 200
+if TYPE_CHECKING:
+    from weighbridge.client import Client
 
 
 def login_arguments(parser: ArgumentParser) -> None:
@@ -120,47 +123,40 @@ def whoami(args: Namespace, context: Context) -> int:
 
 def open_catalogue_arguments(parser: ArgumentParser) -> None:
     """Arguments of `open`."""
-    parser.add_argument("ref", metavar="REF", nargs="?", help="also print the address of its page")
+    parser.add_argument("ref", metavar="REF", nargs="?", help="the page to open (default: home)")
     parser.add_argument("--browser", action="store_true", help="open it in the browser")
     parsing.reads(parser)
 
 
 def open_catalogue(args: Namespace, context: Context) -> int:
-    """Prints a one-time sign-in link, and the page that was asked for."""
+    """Prints a one-time sign-in link that leads to a page."""
     target = None if args.ref is None else targets.anything(args.ref)
     with context.registry(args) as registry:
-        client, page = registry.client, ""
-        if isinstance(target, str):
-            page = f"/p/{client.project(target).name.lower()}/"
-        elif target is not None:
-            model = client.model(target.project, target.model)
-            page = f"/p/{model.project.lower()}/{slug(model.name, model.id)}/"
-            if target.version is not None:
-                found = client.version(target.project, target.model, target.version)
-                page += f"{found.number}/" + ("checkpoints/" if target.checkpoint else "")
-        ticket = client.ticket()
-    if page:
-        page = ticket.url.rpartition("/t/")[0] + page
+        page = "/" if target is None else _page(registry.client, target)
+        ticket = registry.client.ticket()
+    url = ticket.url + ("?" + urlencode({"next": page}) if page != "/" else "")
     if args.json:
-        context.screen.json({"url": ticket.url, "expires": ticket.expires, "page": page})
+        context.screen.json({"url": url, "expires": ticket.expires, "page": page})
     else:
-        context.screen.line(ticket.url)
-        until = f"signs in once, until {moment(ticket.expires)} (UTC)"
-        context.screen.remark(until + (f"; then go to {clean(page)}" if page else ""))
+        context.screen.line(url)
+        context.screen.remark(f"signs a browser in once, until {moment(ticket.expires)} (UTC)")
     if args.browser:
         import webbrowser
 
-        if not webbrowser.open(ticket.url):
+        if not webbrowser.open(url):
             context.screen.remark("no browser was found; open the link yourself")
     return 0
 
 
-def slug(name: str, model_id: str) -> str:
-    """A model's folder in the catalogue: reversible, or by its id where that grows too long."""
-    text = "".join(
-        chr(byte) if byte in UNRESERVED else f"~{byte:02X}" for byte in name.encode("utf-8")
-    )
-    return text if len(text) <= LONGEST_SLUG else f"~~{model_id}"
+def _page(client: "Client", target: str | Reference) -> str:
+    if isinstance(target, str):
+        return addresses.project(client.project(target).name)
+    model = client.model(target.project, target.model)
+    page = addresses.model(model.project, model.name, model.id)
+    if target.version is None:
+        return page
+    found = client.version(target.project, target.model, target.version)
+    return addresses.version(page, found.number, checkpoints=target.checkpoint is not None)
 
 
 def proxy_arguments(parser: ArgumentParser) -> None:

@@ -25,10 +25,7 @@ def approve(args: Namespace, context: Context) -> int:
     screen = context.screen
     with context.registry(args) as registry:
         client = registry.client
-        if args.dry_run:
-            version = client.version(*at)
-        else:
-            version = client.approve(*at, state, args.comment)
+        version = client.version(*at) if args.dry_run else client.approve(*at, state, args.comment)
     if args.json:
         shown = {"state": state, "comment": args.comment} if args.dry_run else version.approval
         screen.json({"dry_run": args.dry_run, "version": version.number, "approval": shown})

@@ -237,7 +237,7 @@ COMMANDS: tuple[Command, ...] = (
         "removing:rm",
         (
             "weighbridge rm vision/digits@1:3 --yes",
-            "weighbridge rm vision/digits@1 --dry-run",
+            "weighbridge rm vision/digits@3 --dry-run",
             "weighbridge rm vision/draft --yes",
         ),
         notes="Asks before it deletes, unless --yes is given. A version's number is never used "

@@ -6,13 +6,12 @@ from typing import Any
 
 from weighbridge.cli import exits, parsing, targets
 from weighbridge.cli.context import Context
-from weighbridge.cli.screen import Screen, describe, human_size, number
+from weighbridge.cli.screen import Screen, clean, describe, human_size, number, shape_text
 from weighbridge.contract import types
 from weighbridge.contract.errors import InvalidRequest
 
 SECTIONS = ("metrics", "params", "tensors", "files", "tags", "provenance")
 LONGEST = 60
-_STYLES = {"added": "green", "removed": "red"}
 
 
 def diff_arguments(parser: ArgumentParser) -> None:
@@ -51,11 +50,11 @@ def diff(args: Namespace, context: Context) -> int:
 
 
 def _show(screen: Screen, references: tuple[str, ...], sections: tuple[types.Section, ...]) -> None:
-    screen.line(screen.style("  ".join(references), "bold"))
+    screen.line(screen.bold(clean("  ".join(references))))
     for section in sections:
         if section.differences:
             _section(screen, references, section)
-    equal = [f"{section.same:,} {section.title}" for section in sections if section.same]
+    equal = [f"{section.title} ({section.same:,})" for section in sections if section.same]
     screen.line()
     screen.line(f"equal: {', '.join(equal) or 'nothing'}")
 
@@ -85,9 +84,9 @@ def _delta(values: tuple[Any, ...]) -> str:
 def _value(value: Any, title: str) -> str:
     if isinstance(value, Mapping):
         if title == "tensors":
-            shape = "×".join(str(n) for n in value.get("shape", ())) or "scalar"
-            print_ = str(value.get("fingerprint", ""))[:8]
-            return " ".join(filter(None, (str(value.get("dtype", "?")), shape, print_)))
+            shape = shape_text(value.get("shape", ()))
+            mark = str(value.get("fingerprint", ""))[:8]
+            return " ".join(filter(None, (str(value.get("dtype", "?")), shape, mark)))
         if title == "files":
             return f"{human_size(int(value.get('size', 0)))} {str(value.get('sha256', ''))[:12]}"
     if title == "metrics" and isinstance(value, (int, float)):

@@ -11,7 +11,7 @@ from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.screen import Screen, human_size, moment, number, plural
 from weighbridge.contract import codec, types
-from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.errors import InvalidRequest, NotFound
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import Reference
 
@@ -36,16 +36,17 @@ class Listed(Generic[T]):
 def gather(
     fetch: Callable[[int, str | None], "Page[T]"],
     args: Namespace,
-    wanted: Callable[[T], bool] = lambda item: True,
+    wanted: Callable[[T], bool] | None = None,
 ) -> Listed[T]:
-    """Items of a paged list up to `--limit`; asks for no more of the server than it shows."""
+    """Items of a paged list up to `--limit`; asks for no more of the server than it shows, unless
+    only some are `wanted`."""
     limit = None if args.all else args.limit
     found: list[T] = []
     page: str | None = None
     while True:
-        size = PAGE if limit is None else min(PAGE, limit - len(found) + 1)
-        part = fetch(size, page)
-        found += [item for item in part.items if wanted(item)]
+        missing = PAGE if limit is None or wanted else limit - len(found) + 1
+        part = fetch(min(PAGE, missing), page)
+        found += [item for item in part.items if wanted is None or wanted(item)]
         page = part.next
         if limit is not None and len(found) > limit:
             return Listed(tuple(found[:limit]), True)
@@ -74,7 +75,7 @@ def ls_arguments(parser: ArgumentParser) -> None:
 def ls(args: Namespace, context: Context) -> int:
     """Lists what the target holds."""
     target = None if args.target is None else targets.anything(args.target)
-    of_model = isinstance(target, Reference) and target.version is target.checkpoint is None
+    of_model = isinstance(target, Reference) and not (target.version or target.checkpoint)
     if args.open and not of_model:
         raise InvalidRequest("--open needs a model: PROJECT/MODEL")
     with context.registry(args) as registry:
@@ -136,7 +137,10 @@ def _models(args: Namespace, screen: Screen, client: "Client", project: str) -> 
     found = gather(lambda size, page: client.models(project, args.prefix, size, page), args)
 
     def newest(model: types.Model) -> types.Version | None:
-        page = client.versions(project, model.name, limit=1)
+        try:
+            page = client.versions(project, model.name, limit=1)
+        except NotFound:  # deleted since it was listed
+            return None
         return page.items[0] if page.items else None
 
     with ThreadPoolExecutor(8) as pool:
@@ -169,7 +173,7 @@ def _versions(args: Namespace, screen: Screen, client: "Client", ref: Reference)
     found = gather(
         lambda size, page: client.versions(ref.project, ref.model, state, "newest", size, page),
         args,
-        lambda version: version.label.startswith(args.prefix),
+        _starting(args.prefix, lambda version: version.label),
     )
     if _as_json(args, screen, found, found.items):
         return
@@ -186,7 +190,7 @@ def _files(args: Namespace, screen: Screen, client: "Client", ref: Reference) ->
             return client.version_files(*at, size, page)
         return client.checkpoint_files(*at, ref.checkpoint, size, page)
 
-    found = gather(fetch, args, lambda file: file.path.startswith(args.prefix))
+    found = gather(fetch, args, _starting(args.prefix, lambda file: file.path))
     if _as_json(args, screen, found, found.items):
         return
     file_table(screen, found.items)
@@ -270,6 +274,10 @@ def _tell(screen: Screen, found: Listed[Any], noun: str) -> None:
         screen.remark(f"no {noun}s")
     elif found.more:
         screen.remark(f"the first {plural(len(found.items), noun)}; --limit or --all shows more")
+
+
+def _starting(prefix: str, name: Callable[[T], str]) -> Callable[[T], bool] | None:
+    return (lambda item: name(item).startswith(prefix)) if prefix else None
 
 
 def _short(text: str) -> str:

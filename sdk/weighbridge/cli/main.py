@@ -132,7 +132,7 @@ def overview() -> str:
         lines += [f"  {c.name:<{wide}}  {c.summary}" for c in COMMANDS if c.group == group]
     lines += [
         "",
-        "A reference (REF) is PROJECT/MODEL, with @3 (number), @production (alias), @=1.4.2 (label)",
+        "A REF is PROJECT/MODEL, with @3 (number), @production (alias), @=1.4.2 (label)",
         "or @latest behind it, and :3, :last, :best or :best=METRIC for a checkpoint.",
         "",
         "examples:",

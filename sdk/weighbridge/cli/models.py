@@ -1,15 +1,20 @@
 """`model create` and `model set`: description, card, tags, and how versions are judged."""
 
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.screen import Screen, clean, describe
 from weighbridge.contract import codec, types
-from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.errors import AlreadyExists, InvalidRequest, NotFound
+from weighbridge.contract.references import Reference
+
+if TYPE_CHECKING:
+    from weighbridge.client import Client
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -63,7 +68,7 @@ def create(args: Namespace, context: Context) -> int:
         client = registry.client
         made = types.Model(ref.project, ref.model, "", args.description or "", tags, settings)
         if args.dry_run:
-            client.project(ref.project)
+            _missing(client, ref)
         else:
             made = client.create_model(*ref_pair(ref), made.description, tags, settings)
             if card is not None:
@@ -109,7 +114,14 @@ def change(args: Namespace, context: Context) -> int:
     return 0
 
 
-def ref_pair(ref: Any) -> tuple[str, str]:
+def _missing(client: "Client", ref: Reference) -> None:
+    client.project(ref.project)
+    with suppress(NotFound):
+        client.model(*ref_pair(ref))
+        raise AlreadyExists(f"there is a model {ref} already")
+
+
+def ref_pair(ref: Reference) -> tuple[str, str]:
     """Project and model of a reference."""
     return ref.project, ref.model
 

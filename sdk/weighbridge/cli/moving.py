@@ -1,6 +1,7 @@
 """`alias` and `history`: where aliases point, who moved them when, and what else happened."""
 
 from argparse import ArgumentParser, Namespace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from weighbridge.cli import parsing, targets
@@ -8,7 +9,7 @@ from weighbridge.cli.context import Context
 from weighbridge.cli.listing import gather
 from weighbridge.cli.screen import Screen, clean, describe, moment, plural
 from weighbridge.contract import names, types
-from weighbridge.contract.errors import Conflict, InvalidRequest, NotFound
+from weighbridge.contract.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from weighbridge.contract.references import Reference
 
 if TYPE_CHECKING:
@@ -71,15 +72,22 @@ def _look(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> 
 def _move(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> None:
     selector = targets.selector(ref)
     if args.dry_run:
-        current = client.model(ref.project, ref.model).aliases.get(args.name, 0)
+        model = client.model(ref.project, ref.model)
+        current = model.aliases.get(args.name, 0)
         if args.expected is not None and current != args.expected:
             raise Conflict(
                 f"the alias {args.name!r} points to {current or 'nothing'}, not to "
                 f"{args.expected or 'nothing'}",
                 current=current,
             )
-        number = client.version(ref.project, ref.model, selector).number
-        planned = types.AliasMove(args.name, number, current)
+        version = client.version(ref.project, ref.model, selector)
+        protected = any(fnmatchcase(args.name, p) for p in model.settings.protected_aliases)
+        if protected and version.approval.state != "approved":
+            raise Forbidden(
+                f"the alias {args.name!r} is protected and version {version.number} is "
+                f"{version.approval.state}: have it approved first"
+            )
+        planned = types.AliasMove(args.name, version.number, current)
         _moved(args, screen, ref, planned, "would point to")
         return
     done = client.move_alias(ref.project, ref.model, args.name, selector, args.expected)
@@ -132,7 +140,7 @@ def history(args: Namespace, context: Context) -> int:
         selector = target.version
         if target.checkpoint is not None or (selector and selector.kind != "alias"):
             raise InvalidRequest(
-                f"{args.ref!r} has no history of its own; write PROJECT/MODEL or PROJECT/MODEL@ALIAS"
+                f"{args.ref!r} has no history of its own; write PROJECT/MODEL[@ALIAS]"
             )
         if selector:
             return _alias_history(args, context, target, selector.value)

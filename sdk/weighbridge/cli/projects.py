@@ -132,6 +132,7 @@ def environment(grant: types.InboxGrant) -> dict[str, str]:
         "AWS_SESSION_TOKEN": grant.session_token,
         "AWS_REGION": grant.region,
         "AWS_DEFAULT_REGION": grant.region,
+        "AWS_ENDPOINT_URL": grant.endpoint,
         "AWS_ENDPOINT_URL_S3": grant.endpoint,
     }
     return {name: value for name, value in values.items() if value}

@@ -101,7 +101,7 @@ def checkpoint_push_arguments(parser: ArgumentParser) -> None:
 
 def checkpoint_push(args: Namespace, context: Context) -> int:
     """Publishes files as a checkpoint."""
-    ref = targets.versioned(args.ref)
+    ref = targets.version(args.ref)
     names.component(args.component)
     names.step_name(args.name)
     with context.registry(args) as registry:
@@ -142,8 +142,9 @@ def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str,
             }
         )
     elif args.dry_run:
+        what = "a checkpoint" if "checkpoint" in more else "the next version"
         screen.line(
-            f"would publish {clean(done.reference)}: {plural(done.files, 'file')}, "
+            f"would publish {what} of {clean(done.reference)}: {plural(done.files, 'file')}, "
             f"{human_size(size)}, manifest {done.manifest}"
         )
         screen.table(

@@ -11,10 +11,19 @@ from typing import Any, Literal, TextIO
 from weighbridge.contract import codec
 from weighbridge.transfer.progress import size as human_size
 
-__all__ = ["Align", "Screen", "clean", "describe", "human_size", "moment", "number", "plural"]
+__all__ = [
+    "Align",
+    "Screen",
+    "clean",
+    "describe",
+    "human_size",
+    "moment",
+    "number",
+    "plural",
+    "shape_text",
+]
 
 Align = Literal["<", ">"]
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +55,14 @@ class Screen:
         utf8 = (self.out.encoding or "utf-8").lower().replace("-", "") == "utf8"
         self.line(json.dumps(codec.encode(value), indent=2, ensure_ascii=not utf8))
 
-    def style(self, text: str, *styles: str) -> str:
-        """`text` in a style, if there are colours."""
-        if not self.colour or not styles:
-            return text
-        return f"\x1b[{';'.join(_STYLES[s] for s in styles)}m{text}\x1b[0m"
+    def bold(self, text: str) -> str:
+        """`text` in bold, where the screen takes colours."""
+        return f"\x1b[1m{text}\x1b[0m" if self.colour else text
 
     def heading(self, text: str) -> None:
         """A title with an empty line before it."""
         self.line()
-        self.line(self.style(text, "bold"))
+        self.line(self.bold(text))
 
     def table(
         self,
@@ -72,7 +79,7 @@ class Screen:
         ]
         sides = align.ljust(len(head), "<")
         if any(head):
-            self.line(indent + self.style(_row(head, widths, sides), "bold"))
+            self.line(indent + self.bold(_row(head, widths, sides)))
         for row in cells:
             self.line(indent + _row(row, widths, sides))
 
@@ -136,6 +143,11 @@ def describe(value: Any) -> str:
 def moment(iso: str) -> str:
     """`2026-11-21 09:10:11` (UTC) of a time on the wire; empty stays empty."""
     return iso[:19].replace("T", " ")
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """`[768, 3]`; `[]` of a scalar."""
+    return f"[{', '.join(map(str, shape))}]"
 
 
 def plural(count: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.listing import aliases_text, checkpoint_table, version_table
-from weighbridge.cli.screen import Screen, clean, describe, human_size, moment, plural
+from weighbridge.cli.screen import Screen, clean, describe, human_size, moment, plural, shape_text
 from weighbridge.contract import types
 from weighbridge.contract.references import Reference
 
@@ -162,7 +162,7 @@ def _checkpoint(args: Namespace, screen: Screen, client: "Client", ref: Referenc
 
 
 def _title(screen: Screen, text: str) -> None:
-    screen.line(screen.style(clean(text), "bold"))
+    screen.line(screen.bold(clean(text)))
 
 
 def _made(at: str, by: str) -> str:
@@ -202,7 +202,7 @@ def _facts(screen: Screen, facts: types.VersionFacts, *, tensors: bool) -> None:
                 file.facts.format if file.facts else "not indexed yet",
                 f"{file.facts.parameters:,}" if file.facts and file.facts.tensors else "",
                 _dtypes(file.facts) if file.facts else "",
-                file.path + (f"  ({file.facts.problem})" if file.facts and file.facts.problem else ""),
+                _path(file),
             )
             for file in facts.items
         ],
@@ -217,6 +217,11 @@ def _facts(screen: Screen, facts: types.VersionFacts, *, tensors: bool) -> None:
                 _tensors(screen, file.path, file.facts)
 
 
+def _path(file: types.FileFacts) -> str:
+    problem = file.facts.problem if file.facts else ""
+    return f"{file.path}  ({problem})" if problem else file.path
+
+
 def _dtypes(facts: types.Facts) -> str:
     counts = Counter(tensor.dtype for tensor in facts.tensors)
     return ", ".join(f"{count:,} {dtype}" for dtype, count in counts.most_common())
@@ -226,10 +231,7 @@ def _tensors(screen: Screen, path: str, facts: types.Facts) -> None:
     screen.heading(f"Tensors of {clean(path)}")
     screen.table(
         ("TENSOR", "DTYPE", "SHAPE", "SIZE"),
-        [
-            (t.name, t.dtype, "×".join(map(str, t.shape)) or "scalar", human_size(t.bytes))
-            for t in facts.tensors
-        ],
+        [(t.name, t.dtype, shape_text(t.shape), human_size(t.bytes)) for t in facts.tensors],
         "<<<>",
         indent="  ",
     )

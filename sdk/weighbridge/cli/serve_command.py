@@ -1,0 +1,130 @@
+"""`weighbridge serve`: a whole registry on this machine.
+
+Starts the server in a process of its own, from the files that travel in the wheel (or from a
+checkout), and leaves its address and token where the other commands look for them.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import weighbridge
+from weighbridge.contract.errors import Unsupported
+
+_PATHS = ("data", "tls_cert", "tls_key", "ready_file")
+_PLAIN = ("host", "port", "anonymous", "public_url", "s3_endpoint", "s3_public_url")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options; those left out get the server's own defaults."""
+    option = parser.add_argument
+    option("--port", metavar="N", help="the port of API and pages (8470; 0: a free one)")
+    option("--data", metavar="DIR", help="where everything is kept (~/.local/share/weighbridge)")
+    option(
+        "--anonymous",
+        choices=("none", "read", "write", "admin"),
+        help="what clients without a token may do; loopback only (none)",
+    )
+    option("--s3-endpoint", metavar="URL", help="use this S3-compatible store for the bytes")
+    option("--host", metavar="ADDRESS", help="listen here (127.0.0.1); others than this need TLS")
+    option("--tls-cert", metavar="FILE", help="certificate, with its chain")
+    option("--tls-key", metavar="FILE", help="private key of the certificate")
+    option("--ca-file", metavar="FILE", help="what this machine's commands shall trust")
+    option("--public-url", metavar="URL", help="the address that clients and browsers use")
+    option("--s3-public-url", metavar="URL", help="the address of the store as clients reach it")
+    option("--ready-file", metavar="FILE", help="written (JSON) once the server answers")
+
+
+def server_root() -> Path:
+    """The folder that holds `app.py`, `chalicelib`, `frontend` and `infra/embedded`.
+
+    Raises `Unsupported` where this installation has none.
+    """
+    here = Path(__file__).resolve()
+    for root in (here.parents[1] / "_server", here.parents[3]):
+        if (root / "app.py").is_file() and (root / "infra" / "embedded").is_dir():
+            return root
+    raise Unsupported("this installation has no server files: `pip install 'weighbridge[local]'`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until a signal comes; answers the server's exit code."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                [*command(args), f"--control-fd={theirs.fileno()}"],
+                env=_environment(),
+                pass_fds=(theirs.fileno(),),
+            )
+        with _Forwarding(process):
+            told = threading.Thread(target=_remember, args=(ours, args.ca_file), daemon=True)
+            told.start()
+            code = process.wait()
+            # The server's end is closed now, so the thread has nothing left to wait for.
+            told.join()
+    return code if code >= 0 else 128 - code
+
+
+def command(args: argparse.Namespace) -> list[str]:
+    """The server's command line; paths are made absolute."""
+    # -P: the folder we happen to be in must not provide modules.
+    words = [sys.executable, "-P", "-m", "infra.embedded"]
+    given = vars(args)
+    for name in _PLAIN:
+        if given.get(name) is not None:
+            words.append(f"--{name.replace('_', '-')}={given[name]}")
+    for name in _PATHS:
+        if given.get(name) is not None:
+            path = Path(given[name]).expanduser().absolute()
+            words.append(f"--{name.replace('_', '-')}={path}")
+    return words
+
+
+def _environment() -> dict[str, str]:
+    roots = [str(server_root()), str(Path(weighbridge.__file__).resolve().parents[1])]
+    if before := os.environ.get("PYTHONPATH"):
+        roots.append(before)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+
+
+def _remember(control: socket.socket, ca_file: str | None) -> None:
+    """Waits for the server to be ready, then makes it the one that other commands use."""
+    with control.makefile("rb") as lines:
+        line = lines.readline()
+    if line:
+        from weighbridge import config
+
+        ready = json.loads(line)
+        config.save_server(ready["url"], ready["token"], ca_file)
+
+
+class _Forwarding:
+    """Hands the signals that end us to the server, and lets it end first."""
+
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __enter__(self) -> None:
+        for number in self._NUMBERS:
+            self._before[number] = signal.signal(number, self._forward)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        # Ctrl-C in a terminal has reached the server as well: it takes the second for the first.
+        if self._process.poll() is None:
+            self._process.send_signal(number)
