@@ -123,7 +123,7 @@ class MemoryBlobs:
             return Answer(503)
         address = urlsplit(signed.url)
         key = unquote(address.path.removeprefix("/"))
-        query = dict(parse_qsl(address.query))
+        query = dict(parse_qsl(address.query, keep_blank_values=True))
         given = query.pop("signature", "")
         sent = {name.lower(): value for name, value in signed.headers.items()}
         sent |= {name.lower(): value for name, value in (headers or {}).items()}

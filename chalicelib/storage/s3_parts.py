@@ -38,18 +38,23 @@ class PartDigests:
     def complete(
         self, s3: "S3Client", bucket: str, upload: str, listed: Iterable[Any]
     ) -> list[StoredPart]:
-        """The listed parts by number; a part whose digest the store does not tell has none."""
-        parts = list(listed)
+        """The listed parts by number; a part whose digest the store does not tell has none.
+
+        Of a part that was sent again SeaweedFS lists both; the newer one counts.
+        """
+        newest: dict[int, Any] = {}
+        for part in sorted(listed, key=lambda part: part["LastModified"]):
+            newest[part["PartNumber"]] = part
         hidden: dict[tuple[int, str], str] = {}
-        if any(not part.get("ChecksumSHA256") for part in parts):
+        if any(not part.get("ChecksumSHA256") for part in newest.values()):
             hidden = self._hidden(s3, bucket, upload)
-        found = (
-            StoredPart(number, part["Size"], etag, from_base64(digest) if digest else "")
-            for part in parts
-            for number, etag in [(part["PartNumber"], part["ETag"].strip('"'))]
-            for digest in [part.get("ChecksumSHA256") or hidden.get((number, etag), "")]
-        )
-        return sorted(found, key=lambda part: part.number)
+        found = []
+        for number, part in sorted(newest.items()):
+            etag = part["ETag"].strip('"')
+            digest = part.get("ChecksumSHA256") or hidden.get((number, etag), "")
+            sha256 = from_base64(digest) if digest else ""
+            found.append(StoredPart(number, part["Size"], etag, sha256))
+        return found
 
     def _hidden(self, s3: "S3Client", bucket: str, upload: str) -> dict[tuple[int, str], str]:
         prefix = f".uploads/{upload}/"

@@ -101,6 +101,8 @@ def checked(options: Options) -> Options:
 
 
 def _url(text: str) -> str:
+    if not text:
+        return ""
     parts = urlsplit(text)
     try:
         port_is_number = parts.port is None or parts.port > 0

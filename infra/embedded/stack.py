@@ -139,6 +139,7 @@ class Stack:
         seaweed.start()
         self._seaweed = seaweed
         os.environ["WEIGHBRIDGE_S3_ENDPOINT"] = seaweed.endpoint
+        os.environ["WEIGHBRIDGE_INBOX_IDENTITIES"] = seaweed.endpoint
         os.environ["WEIGHBRIDGE_S3_PUBLIC_ENDPOINT"] = self._public_s3(seaweed)
 
     def _public_s3(self, seaweed: "SeaweedFS") -> str:
@@ -204,7 +205,7 @@ def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[s
         "S3_PUBLIC_ENDPOINT": options.s3_public_url,
     }
     if not options.s3_endpoint:
-        from infra.embedded.seaweed import INBOX_ROLE, REGION
+        from infra.embedded.seaweed import REGION
 
         settings |= {
             "BUCKET": "weighbridge-artifacts",
@@ -212,7 +213,6 @@ def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[s
             "REGION": REGION,
             "S3_ACCESS_KEY": keys.s3_access_key,
             "S3_SECRET_KEY": keys.s3_secret_key,
-            "INBOX_ROLE": INBOX_ROLE,
         }
     kept = _KEPT + (_KEPT_FOR_ANOTHER_STORE if options.s3_endpoint else ())
     for name in kept:

@@ -64,9 +64,13 @@ def segment(text):
 
 
 @pytest.fixture
-def api(tmp_path):
+def api(tmp_path, monkeypatch):
     """The app with an administrator's token."""
     from app import app
+    from chalicelib.settings import settings
+
+    monkeypatch.setenv("WEIGHBRIDGE_SECRET", "0123456789abcdef" * 4)
+    settings.cache_clear()
 
     stores, clock = world(tmp_path)
     config = Config(
@@ -78,3 +82,4 @@ def api(tmp_path):
         wiring.bootstrap(ADMIN)
         yield Api(LocalGateway(app, config), stores, clock)
     stores.table.close()
+    settings.cache_clear()

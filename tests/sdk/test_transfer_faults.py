@@ -15,7 +15,7 @@ def test_passing_faults_of_a_push_are_repeated(registry, state, content, kind, f
     """A push survives errors, lost answers and lost connections of any kind of request."""
     content("m/a", 100)
     folder = content("m/b", 33 * MIB).parent
-    state.inject(kind, fault, "ok", fault, fault)
+    state.inject(kind, fault, fault, fault)
     pushed = registry.push("p/m", folder)
     assert len(state.ready()) == 1
     assert state.ready()[0].manifest == pushed.manifest

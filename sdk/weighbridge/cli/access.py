@@ -164,8 +164,8 @@ def proxy_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--listen",
         metavar="ADDR",
-        default="127.0.0.1:8100",
-        help="loopback address and port (default: 127.0.0.1:8100)",
+        default="127.0.0.1:8471",
+        help="loopback address and port (default: 127.0.0.1:8471)",
     )
     parsing.server(parser)
 

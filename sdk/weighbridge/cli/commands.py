@@ -294,7 +294,7 @@ COMMANDS: tuple[Command, ...] = (
         "connect",
         "Listen on loopback for clients that can send no token, and add it.",
         "access:proxy",
-        ("weighbridge proxy --listen 127.0.0.1:8100",),
+        ("weighbridge proxy --listen 127.0.0.1:8471",),
     ),
     Command(
         "serve",

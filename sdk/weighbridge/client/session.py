@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from weighbridge.contract import codec, errors, references
@@ -50,6 +51,17 @@ class Session:
     def close(self) -> None:
         """Closes the connections that are not in use."""
         self.pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def call(
         self,

@@ -1,0 +1,224 @@
+"""A push that is killed at any moment leaves nothing visible, and the next one continues it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from fake_server import MIB, TOKEN
+
+from weighbridge.contract.references import parse
+from weighbridge.transfer.journal import open_journal
+
+SDK = Path(__file__).resolve().parents[2] / "sdk"
+PUSH = """
+import sys, weighbridge
+with weighbridge.Registry() as registry:
+    pushed = registry.push("p/m", sys.argv[1], label=sys.argv[2] or None)
+print(pushed.version, pushed.sent_bytes, pushed.reused_bytes)
+"""
+
+
+def _start(fake, folder, label=""):
+    env = {**os.environ, "PYTHONPATH": str(SDK), "WEIGHBRIDGE_URL": fake.url}
+    env["WEIGHBRIDGE_TOKEN"] = TOKEN
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PUSH, str(folder), label],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Killer:
+    """Kills a process when the server has acted on its n-th request, before the answer leaves."""
+
+    def __init__(self, state) -> None:
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self.exposed = 0
+        """Requests that were under way at a kill: only these may be repeated."""
+        self._left = 0
+        self.process = None
+        state.before = self._arrived
+        state.hold = self._acted
+
+    def at(self, request: int, process) -> None:
+        with self._lock:
+            self._left, self.process = request, process
+
+    def _arrived(self, kind, path) -> None:
+        with self._lock:
+            self._under_way += 1
+
+    def _acted(self, kind, path) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self.process.send_signal(signal.SIGKILL)
+                self.exposed += self._under_way
+            self._under_way -= 1
+
+
+@pytest.fixture
+def folder(content):
+    """Seven parts in two large files, and a few small files."""
+    content("m/large", 70 * MIB, seed=2)
+    content("m/larger", 33 * MIB, seed=3)
+    for number in range(5):
+        content(f"m/small{number}", 100 + number)
+    return content("m/empty", 0).parent
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_push_killed_at_ten_moments_resumes(fake, state, folder, seed):
+    """Killed ten times in all, a push leaves nothing visible, and ends with one version whose
+    parts were stored once, but for requests that were under way at a kill."""
+    chance = random.Random(seed)
+    killer = Killer(state)
+    kills = 0
+    while True:
+        process = _start(fake, folder)
+        killer.at(chance.randint(1, 9) if kills < 5 else 0, process)
+        out, err = process.communicate(timeout=60)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, err
+        kills += 1
+        committed = [path for _, path, _ in state.seen if path.endswith("/commit")]
+        assert len(state.ready()) <= len(committed)
+    assert kills >= 3
+    (version,) = state.ready()
+    assert version.number == 1
+    assert int(out.split()[0]) == 1
+    held = {state.objects[key] for key in state.blobs.values()}
+    for path in folder.iterdir():
+        assert path.read_bytes() in held
+    parts = [count for (_, number), count in state.stored.items() if number > 1]
+    repeated = sum(state.stored.values()) - 14
+    assert repeated <= killer.exposed, (state.stored, killer.exposed)
+    assert len(parts) == 6
+
+
+def test_resumed_push_does_not_send_what_is_stored(fake, state, folder):
+    """After a kill in the middle of the parts, the next push sends only the rest (counted)."""
+    killer = Killer(state)
+    process = _start(fake, folder)
+    parts = threading.Event()
+
+    def after_four(kind, path):
+        if sum(1 for (_, number) in state.stored if number > 1) >= 3 and not parts.is_set():
+            parts.set()
+            process.send_signal(signal.SIGKILL)
+
+    state.before = state.hold = None
+    state.hold = after_four
+    process.communicate(timeout=60)
+    state.hold = None
+    assert killer.exposed == 0
+    assert parts.is_set()
+    assert state.ready() == []
+    total = sum(path.stat().st_size for path in folder.iterdir())
+    # The server may still be reading what was in its sockets when the client died.
+    stored_before = dict(state.stored)
+    second = _start(fake, folder)
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    version, sent, reused = map(int, out.split())
+    assert version == 1
+    assert sent + reused == total
+    assert reused >= 3 * 16 * MIB - 10 * MIB
+    assert all(state.stored[part] == 1 for part in stored_before if part[1] > 1)
+
+
+def test_killed_after_commit_is_not_published_twice(fake, state, folder):
+    """A push that was killed when its commit had succeeded is found finished by the next one."""
+    process = _start(fake, folder)
+
+    def kill(kind, path):
+        if path.endswith("/commit"):
+            process.send_signal(signal.SIGKILL)
+
+    state.hold = kill
+    process.communicate(timeout=60)
+    state.hold = None
+    assert len(state.ready()) == 1
+    second = _start(fake, folder)
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert out.split()[:2] == ["1", "0"]
+    third = _start(fake, folder)
+    assert third.communicate(timeout=60)[0].split()[0] == "2"
+
+
+def test_two_pushes_of_the_same_files_at_once_are_two_versions(registry, state, content):
+    """Concurrent pushes never share a journal: each gets a version of its own."""
+    path = content("a", 1000)
+    numbers, threads = [], []
+    for _ in range(8):
+        thread = threading.Thread(target=lambda: numbers.append(registry.push("p/m", path).version))
+        threads.append(thread)
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(1, 9))
+
+
+def test_journal_survives_a_torn_line(tmp_path):
+    """A line that a kill cut short is ignored, and does not spoil the lines after it."""
+    first = open_journal(tmp_path, "x")
+    key = first.key
+    first.upload_began("b1", "u1")
+    first.put_done("b2", "k2")
+    first.close()
+    (file,) = tmp_path.iterdir()
+    with file.open("ab") as stream:
+        stream.write(b'{"upload": "u3", "bl')
+    second = open_journal(tmp_path, "x")
+    assert second.key == key
+    assert (second.uploads, second.puts) == ({"b1": "u1"}, {"b2": "k2"})
+    second.settled("b1")
+    second.close()
+    third = open_journal(tmp_path, "x")
+    assert (third.key, third.uploads) == (key, {})
+    third.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_journal_in_use_is_not_shared(tmp_path):
+    """A second push of the same identity gets a journal, and a key, of its own."""
+    first, second = open_journal(tmp_path, "x"), open_journal(tmp_path, "x")
+    assert first.key != second.key
+    first.close()
+    second.close()
+
+
+def test_journal_that_cannot_be_written_remembers_nothing(tmp_path):
+    """Where the cache cannot be written a push works, without a memory."""
+    (tmp_path / "file").write_bytes(b"")
+    journal = open_journal(tmp_path / "file" / "journal", "x")
+    assert len(journal.key) == 32
+    journal.put_done("b", "k")
+    journal.finish()
+
+
+def test_old_journals_are_forgotten(tmp_path):
+    """A journal older than what a server keeps is removed by the next push."""
+    old = open_journal(tmp_path, "old")
+    old.close()
+    (file,) = tmp_path.iterdir()
+    os.utime(file, (1, 1))
+    new = open_journal(tmp_path, "new")
+    assert not file.exists()
+    new.finish()
+
+
+def test_reference_of_a_resumed_push_is_parsed_back(registry, content):
+    """What a push answers as its reference means that version."""
+    pushed = registry.push("p/m", content("a", 10))
+    assert parse(pushed.reference).version.number == 1
