@@ -300,7 +300,8 @@ def checkpoints_page(view: CheckpointsView) -> Page:
          "charts": [chart for chart in drawn if chart],
          "components": any(c.component for c in view.checkpoints),
          "names": any(c.name for c in view.checkpoints),
-         "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{which}')}"},
+         "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{which}')}",
+         "push": f"weighbridge checkpoint push {shlex.quote(ref)} model.safetensors --step 100"},
         {INDEX: {"kind": "checkpoints", "version": ref, "count": view.count,
                  "checkpoints": view.checkpoints}},
     )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Checkpoints, as they travel."""
+
+from dataclasses import dataclass, field
+
+from weighbridge.contract.manifests import FileEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A numbered, immutable set of files under a version; identity is (component, step, name)."""
+
+    project: str
+    model: str
+    version: int
+    number: int
+    component: str = ""
+    step: int = 0
+    name: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    manifest: str = ""
+    files: int = 0
+    size: int = 0
+    created: str = ""
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointPage:
+    """Checkpoints of a version."""
+
+    items: tuple[Checkpoint, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointCommit:
+    """Publishes a checkpoint whose blobs are stored. Committing equal content twice is one checkpoint."""
+
+    manifest: str
+    files: tuple[FileEntry, ...]
+    step: int
+    component: str = ""
+    name: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,51 @@
+"""What indexing found in files, as it travels."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor as its file's header names it. `offset` and `bytes` are within the data section."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    offset: int = 0
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What indexing found in one blob. `format` is `file` where nothing more is known.
+
+    `problem` says why a file of a known format could not be understood.
+    """
+
+    format: str
+    indexer: int = 1
+    parameters: int = 0
+    tensors: tuple[Tensor, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    read_bytes: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file with what is known of it; `facts` is absent until it was indexed."""
+
+    path: str
+    size: int
+    sha256: str
+    blob: str
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """The files of a version or checkpoint with their facts (the first 1,000 files)."""
+
+    items: tuple[FileFacts, ...]
+    complete: bool = True

@@ -1,0 +1,105 @@
+"""Projects and models, as they travel."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["max", "min"]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A boundary of access and of deduplication."""
+
+    name: str
+    description: str = ""
+    inbox: bool = False
+    created: str = ""
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPage:
+    """Projects by name; `next` continues the list."""
+
+    items: tuple[Project, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewProject:
+    """Body of the request that creates a project."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectChanges:
+    """What may be changed of a project; absent fields stay."""
+
+    description: str | None = None
+    inbox: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """How a model's versions are judged.
+
+    `main_metric` is what `:best` uses; `directions` says per metric whether larger (`max`) or
+    smaller (`min`) is better; `protected_aliases` are patterns (`prod*`) whose move needs an
+    approved version.
+    """
+
+    main_metric: str = ""
+    directions: dict[str, Direction] = field(default_factory=dict)
+    protected_aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A named series of versions. `aliases` maps each alias to a version number."""
+
+    project: str
+    name: str
+    id: str = ""
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    aliases: dict[str, int] = field(default_factory=dict)
+    created: str = ""
+    created_by: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Models of a project by name."""
+
+    items: tuple[Model, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """Body of the request that creates a model."""
+
+    name: str
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    settings: ModelSettings = field(default_factory=ModelSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChanges:
+    """What may be changed of a model; absent fields stay. `tags` with an empty value are removed."""
+
+    description: str | None = None
+    tags: dict[str, str] | None = None
+    settings: ModelSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A model card in Markdown."""
+
+    text: str

@@ -1,0 +1,141 @@
+"""Plans, parts and downloads: what moves bytes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weighbridge.contract.manifests import FileEntry
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBlob:
+    """A blob the client wants to be there."""
+
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutDone:
+    """A single PUT that the client carried out; `key` as the plan gave it."""
+
+    blob: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """Up to 1,000 blobs wanted, and up to 1,000 PUTs done since the last plan."""
+
+    want: tuple[WantedBlob, ...] = ()
+    done: tuple[PutDone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request for the client to send as it is: exactly these headers, before `expires`."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPlan:
+    """What to do for one wanted blob.
+
+    `have`: nothing, it is there. `put`: send `request`, then report `key` as done. `multipart`:
+    ask for part URLs under `upload`, send them, then complete.
+    """
+
+    blob: str
+    action: Literal["have", "put", "multipart"]
+    key: str = ""
+    upload: str = ""
+    request: SignedRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Answers each wanted blob, in order; every `done` of the request was verified."""
+
+    blobs: tuple[BlobPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a multipart upload: its number from 1, its bytes' SHA-256 (hex), its size."""
+
+    number: int
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartsRequest:
+    """Parts to sign: 1,000 at most per request."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """`request` to send for this part; none if the store already holds exactly these bytes."""
+
+    number: int
+    request: SignedRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartsPlan:
+    """One answer per part asked for."""
+
+    parts: tuple[PartPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadComplete:
+    """Asks to complete a multipart upload; the store's own list of parts must yield `blob`."""
+
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A blob is stored and verified."""
+
+    blob: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileList:
+    """Files of a version or checkpoint, by path."""
+
+    items: tuple[FileEntry, ...]
+    next: str | None = None
+    manifest: str = ""
+    total: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """Blobs of a version or checkpoint to sign for reading: 1,000 at most per request."""
+
+    blobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A presigned GET of one blob; ranges may be asked with it."""
+
+    blob: str
+    size: int
+    request: SignedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Downloads:
+    """One per blob asked for, in order."""
+
+    items: tuple[Download, ...]

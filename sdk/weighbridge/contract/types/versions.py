@@ -1,0 +1,128 @@
+"""Versions, as they travel."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from weighbridge.contract.manifests import FileEntry
+
+VersionState = Literal["open", "ready", "aborted", "deleted"]
+ApprovalState = Literal["pending", "approved", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Whether a release owner has signed a version off."""
+
+    state: ApprovalState = "pending"
+    by: str = ""
+    at: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a version comes from, as its pusher tells."""
+
+    git_commit: str = ""
+    git_dirty: bool = False
+    command: str = ""
+    framework: str = ""
+    hardware: str = ""
+    python: str = ""
+    datasets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model. `parents` are references (`project/model@3`), `size` is all files'."""
+
+    project: str
+    model: str
+    number: int
+    state: VersionState
+    label: str = ""
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    approval: Approval = field(default_factory=Approval)
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+    parents: tuple[str, ...] = ()
+    manifest: str = ""
+    files: int = 0
+    size: int = 0
+    created: str = ""
+    created_by: str = ""
+    published: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """Versions, newest first unless asked otherwise."""
+
+    items: tuple[Version, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """Opens a version. The same `key` asked twice opens one version (idempotency)."""
+
+    key: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """Files added to an open version ahead of its commit: 1,000 at most per request."""
+
+    files: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionCommit:
+    """Publishes an open version.
+
+    `files` are all its files when they are 1,000 or fewer; else they were added page by page, and
+    `manifest` alone is given. `manifest` is the digest of the canonical manifest in both cases.
+    """
+
+    manifest: str
+    files: tuple[FileEntry, ...] = ()
+    description: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChanges:
+    """What may be changed of a ready version; its files never. An empty tag value removes the tag."""
+
+    description: str | None = None
+    tags: dict[str, str] | None = None
+    metrics: dict[str, float] | None = None
+    params: dict[str, Any] | None = None
+    attributes: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalChange:
+    """Signs a version off, or not."""
+
+    state: ApprovalState
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion did. `bytes` become free unless something else holds the same blobs."""
+
+    deleted: str
+    bytes: int = 0
