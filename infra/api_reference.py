@@ -18,9 +18,7 @@ def table() -> str:
         answer = o.answer.__name__ if o.answer else ""
         query = f" ?{', '.join(o.query)}" if o.query else ""
         needs = o.verb or ("-" if o.path in ("/api/health", "/api/openapi.json") else "a token")
-        rows.append(
-            f"| `{o.method} {o.path}`{query} | {needs} | {body} → {answer} | {o.summary} |"
-        )
+        rows.append(f"| `{o.method} {o.path}`{query} | {needs} | {body} → {answer} | {o.summary} |")
     return "\n".join(rows)
 
 

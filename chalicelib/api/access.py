@@ -3,14 +3,6 @@
 import time
 
 from chalice.app import Blueprint, Response
-
-from chalicelib.api import openapi
-from chalicelib.api.http import HEADERS, PAGED, Call, answer, endpoint
-from chalicelib.registry import tokens
-from chalicelib.registry.stores import iso
-from chalicelib.settings import settings
-from chalicelib.version import VERSION
-from chalicelib.wiring import healthy, stores
 from weighbridge.contract.types import (
     Deleted,
     Health,
@@ -21,6 +13,14 @@ from weighbridge.contract.types import (
     TokenPage,
     Who,
 )
+
+from chalicelib.api import openapi
+from chalicelib.api.http import HEADERS, PAGED, Call, answer, endpoint
+from chalicelib.registry import tokens
+from chalicelib.registry.stores import iso
+from chalicelib.settings import settings
+from chalicelib.version import VERSION
+from chalicelib.wiring import healthy, stores
 
 routes = Blueprint(__name__)
 
@@ -52,9 +52,7 @@ def listing(call: Call) -> TokenPage:
     return tokens.listing(stores(), limit=call.limit, page=call.page)
 
 
-@endpoint(
-    routes, "POST", "/api/tokens", "admin", body=NewToken, answers=IssuedToken, status=201
-)
+@endpoint(routes, "POST", "/api/tokens", "admin", body=NewToken, answers=IssuedToken, status=201)
 def create(call: Call) -> IssuedToken:
     """Makes a token; its secret is shown this once."""
     return tokens.issue(stores(), call.who, call.body)

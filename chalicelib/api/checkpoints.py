@@ -1,12 +1,6 @@
 """Checkpoints over HTTP."""
 
 from chalice.app import Blueprint
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.api.versions import ONE as VERSION
-from chalicelib.api.versions import found
-from chalicelib.registry import checkpoints, downloads, facts, versions
-from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Checkpoint,
     CheckpointCommit,
@@ -18,6 +12,12 @@ from weighbridge.contract.types import (
     VersionFacts,
 )
 
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.api.versions import ONE as VERSION
+from chalicelib.api.versions import found
+from chalicelib.registry import checkpoints, downloads, facts, versions
+from chalicelib.wiring import stores
+
 routes = Blueprint(__name__)
 BASE = VERSION + "/checkpoints"
 ONE = BASE + "/{checkpoint}"
@@ -27,9 +27,7 @@ def _record(call: Call) -> checkpoints.CheckpointRecord:
     return checkpoints.resolve(stores(), found(call), call.checkpoint)
 
 
-@endpoint(
-    routes, "GET", BASE, "read", answers=CheckpointPage, query=("component", "order", *PAGED)
-)
+@endpoint(routes, "GET", BASE, "read", answers=CheckpointPage, query=("component", "order", *PAGED))
 def listing(call: Call) -> CheckpointPage:
     """Checkpoints of a version, newest first."""
     component = call.one("component") if "component" in call.query else None
@@ -39,9 +37,7 @@ def listing(call: Call) -> CheckpointPage:
     )  # fmt: skip
 
 
-@endpoint(
-    routes, "POST", BASE, "write", body=CheckpointCommit, answers=Checkpoint, status=201
-)
+@endpoint(routes, "POST", BASE, "write", body=CheckpointCommit, answers=Checkpoint, status=201)
 def commit(call: Call) -> Checkpoint:
     """Publishes a checkpoint."""
     return checkpoints.commit(stores(), call.by, found(call), call.body)
@@ -69,9 +65,7 @@ def files(call: Call) -> FileList:
     )  # fmt: skip
 
 
-@endpoint(
-    routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads
-)
+@endpoint(routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads)
 def sign(call: Call) -> Downloads:
     """Signs GETs of a checkpoint's blobs."""
     record = _record(call)

@@ -1,10 +1,6 @@
 """Models, their cards and aliases over HTTP."""
 
 from chalice.app import Blueprint
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import aliases, models
-from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     AliasHistory,
     AliasMove,
@@ -16,6 +12,10 @@ from weighbridge.contract.types import (
     ModelPage,
     NewModel,
 )
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.registry import aliases, models
+from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = "/api/projects/{project}/models"
@@ -79,9 +79,7 @@ def alias(call: Call) -> AliasMove:
 @endpoint(routes, "PUT", ALIAS, "alias", body=AliasTarget, answers=AliasMove)
 def move_alias(call: Call) -> AliasMove:
     """Points an alias to a version."""
-    return aliases.move(
-        stores(), call.by, call.project, call.model, call.path["alias"], call.body
-    )
+    return aliases.move(stores(), call.by, call.project, call.model, call.path["alias"], call.body)
 
 
 @endpoint(routes, "DELETE", ALIAS, "alias", answers=AliasMove)
@@ -90,9 +88,7 @@ def remove_alias(call: Call) -> AliasMove:
     return aliases.remove(stores(), call.by, call.project, call.model, call.path["alias"])
 
 
-@endpoint(
-    routes, "GET", ALIAS + "/history", "read", answers=AliasHistory, query=("at", *PAGED)
-)
+@endpoint(routes, "GET", ALIAS + "/history", "read", answers=AliasHistory, query=("at", *PAGED))
 def alias_history(call: Call) -> AliasHistory:
     """The moves of an alias, newest first; with `at`, the one in force then."""
     return aliases.history(

@@ -8,9 +8,10 @@ import typing
 from functools import cache
 from typing import Any
 
+from weighbridge.contract import codec, errors
+
 from chalicelib.api.http import OPERATIONS, Operation
 from chalicelib.version import VERSION
-from weighbridge.contract import codec, errors
 
 
 def _schema(hint: Any, seen: dict[str, Any]) -> dict[str, Any]:
@@ -98,9 +99,7 @@ def document() -> dict[str, Any]:
     seen: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for operation in sorted(OPERATIONS, key=lambda o: (o.path, o.method)):
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
-            operation, seen
-        )
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, seen)
     error = {
         "type": "object",
         "required": ["error"],

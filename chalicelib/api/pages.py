@@ -7,6 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from chalice.app import Blueprint, Request, Response
+from weighbridge.contract import references
+from weighbridge.contract.errors import InvalidRequest, NotFound, RegistryError
+from weighbridge.contract.types import Event, Who
 
 from chalicelib.api import auth, cookie
 from chalicelib.api.cookie import Grant
@@ -14,9 +17,6 @@ from chalicelib.registry import compare, outbox, projects, tokens, versions
 from chalicelib.registry.tokens import Principal
 from chalicelib.settings import settings
 from chalicelib.wiring import stores
-from weighbridge.contract import references
-from weighbridge.contract.errors import InvalidRequest, NotFound, RegistryError
-from weighbridge.contract.types import Event, Who
 
 routes = Blueprint(__name__)
 HTML = "text/html; charset=utf-8"

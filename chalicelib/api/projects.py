@@ -1,10 +1,6 @@
 """Projects over HTTP."""
 
 from chalice.app import Blueprint
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import access, models, outbox, projects
-from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Deleted,
     EventPage,
@@ -15,6 +11,10 @@ from weighbridge.contract.types import (
     ProjectChanges,
     ProjectPage,
 )
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.registry import access, models, outbox, projects
+from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = "/api/projects"
@@ -40,9 +40,7 @@ def show(call: Call) -> Project:
     return projects.find(stores(), call.project).project
 
 
-@endpoint(
-    routes, "PATCH", BASE + "/{project}", "admin", body=ProjectChanges, answers=Project
-)
+@endpoint(routes, "PATCH", BASE + "/{project}", "admin", body=ProjectChanges, answers=Project)
 def change(call: Call) -> Project:
     """Changes a project's description, or opens and closes its inbox."""
     return projects.change(stores(), call.by, call.project, call.body)
@@ -54,9 +52,7 @@ def delete(call: Call) -> Deleted:
     return projects.delete(stores(), call.by, call.project)
 
 
-@endpoint(
-    routes, "POST", BASE + "/{project}/inbox", "admin", body=InboxRequest, answers=InboxGrant
-)
+@endpoint(routes, "POST", BASE + "/{project}/inbox", "admin", body=InboxRequest, answers=InboxGrant)
 def inbox(call: Call) -> InboxGrant:
     """Hands out credentials that can only put objects into the project's inbox."""
     return access.grant_inbox(stores(), call.by, call.project, call.body.days)

@@ -1,19 +1,6 @@
 """Versions over HTTP."""
 
 from chalice.app import Blueprint
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.api.models import ONE as MODEL
-from chalicelib.registry import (
-    changing,
-    compare,
-    downloads,
-    facts,
-    models,
-    publishing,
-    versions,
-)
-from chalicelib.wiring import stores
 from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.types import (
@@ -32,6 +19,19 @@ from weighbridge.contract.types import (
     VersionPage,
 )
 
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.api.models import ONE as MODEL
+from chalicelib.registry import (
+    changing,
+    compare,
+    downloads,
+    facts,
+    models,
+    publishing,
+    versions,
+)
+from chalicelib.wiring import stores
+
 routes = Blueprint(__name__)
 BASE = MODEL + "/versions"
 ONE = BASE + "/{version}"
@@ -42,9 +42,7 @@ def found(call: Call) -> versions.VersionRecord:
     return versions.resolve(stores(), call.project, call.model, call.version)
 
 
-@endpoint(
-    routes, "GET", BASE, "read", answers=VersionPage, query=("state", "order", *PAGED)
-)
+@endpoint(routes, "GET", BASE, "read", answers=VersionPage, query=("state", "order", *PAGED))
 def listing(call: Call) -> VersionPage:
     """Ready (or open) versions of a model, newest first."""
     order = call.one("order", "newest")
@@ -79,9 +77,7 @@ def show(call: Call) -> Version:
 @endpoint(routes, "PATCH", ONE, "write", body=VersionChanges, answers=Version)
 def change(call: Call) -> Version:
     """Changes what describes a ready version; its files never change."""
-    return changing.change(
-        stores(), call.by, call.project, call.model, call.version, call.body
-    )
+    return changing.change(stores(), call.by, call.project, call.model, call.version, call.body)
 
 
 @endpoint(routes, "DELETE", ONE, "delete", answers=Deleted)
@@ -101,9 +97,7 @@ def commit(call: Call) -> Version:
     """Publishes an open version."""
     for parent in call.body.parents:
         call.who.require("read", references.parse(parent).project)
-    return publishing.commit(
-        stores(), call.by, call.project, call.model, call.number, call.body
-    )
+    return publishing.commit(stores(), call.by, call.project, call.model, call.number, call.body)
 
 
 @endpoint(routes, "POST", ONE + "/abort", "write", answers=Version)
@@ -115,9 +109,7 @@ def abort(call: Call) -> Version:
 @endpoint(routes, "POST", ONE + "/approval", "approve", body=ApprovalChange, answers=Version)
 def approve(call: Call) -> Version:
     """Approves or rejects a version."""
-    return changing.approve(
-        stores(), call.by, call.project, call.model, call.version, call.body
-    )
+    return changing.approve(stores(), call.by, call.project, call.model, call.version, call.body)
 
 
 @endpoint(routes, "GET", ONE + "/files", "read", answers=FileList, query=PAGED)
@@ -130,15 +122,11 @@ def files(call: Call) -> FileList:
     )  # fmt: skip
 
 
-@endpoint(
-    routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads
-)
+@endpoint(routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads)
 def sign(call: Call) -> Downloads:
     """Signs GETs of a version's blobs."""
     record = found(call)
-    return downloads.sign(
-        stores(), record.model.project_id, record.version.manifest, call.body
-    )
+    return downloads.sign(stores(), record.model.project_id, record.version.manifest, call.body)
 
 
 @endpoint(routes, "GET", ONE + "/facts", "read", answers=VersionFacts)

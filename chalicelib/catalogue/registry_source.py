@@ -3,12 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chalicelib.catalogue import reading, views
-from chalicelib.catalogue.views import ModelRow, ProjectSummary
-from chalicelib.registry import checkpoints, facts, keys, models, projects, versions
-from chalicelib.registry.models import ModelRecord
-from chalicelib.registry.stores import Stores, event_time, iso
-from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import (
     AliasMove,
@@ -18,6 +12,13 @@ from weighbridge.contract.types import (
     Version,
     VersionFacts,
 )
+
+from chalicelib.catalogue import reading, views
+from chalicelib.catalogue.views import ModelRow, ProjectSummary
+from chalicelib.registry import checkpoints, facts, keys, models, projects, versions
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.stores import Stores, event_time, iso
+from chalicelib.registry.versions import VersionRecord
 
 CHEAP = 200
 """Versions are counted one by one up to this number."""

@@ -8,18 +8,13 @@ SHA-256 the store computes, only if it is still the object that was listed. So a
 the inbox changes nothing.
 """
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from chalicelib.registry import blobs, checkpoints, keys, models, outbox, projects, publishing
-from chalicelib.registry import versions as reading
-from chalicelib.registry.ports import Absent, ConditionFailed, Head, Item, Precondition, Put
-from chalicelib.registry.projects import ProjectRecord
-from chalicelib.registry.stores import Stores
-from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import digests, manifests, names
 from weighbridge.contract.errors import (
     AlreadyExists,
@@ -34,6 +29,13 @@ from weighbridge.contract.errors import (
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import VersionSelector
 from weighbridge.contract.types import CheckpointCommit, NewModel, NewVersion
+
+from chalicelib.registry import blobs, checkpoints, keys, models, outbox, projects, publishing
+from chalicelib.registry import versions as reading
+from chalicelib.registry.ports import Absent, ConditionFailed, Head, Item, Precondition, Put
+from chalicelib.registry.projects import ProjectRecord
+from chalicelib.registry.stores import Stores
+from chalicelib.registry.versions import VersionRecord
 
 MARKERS = ("_SUCCESS", "database.yaml")
 MAX_COPY = 5 * 1024**3
@@ -118,9 +120,8 @@ def _look(stores: Stores, record: ProjectRecord, drop: Drop) -> None:
     lock = keys.step(found.model.id, found.number, drop.component, drop.step, drop.name)
     if stores.table.get(lock) is not None:
         return
-    if marker == "database.yaml":
-        if not _complete(stores, drop, heads):
-            return
+    if marker == "database.yaml" and not _complete(stores, drop, heads):
+        return
     wanted = {n: h for n, h in heads.items() if n != "_SUCCESS" and not n.endswith(".lock")}
     if not wanted:
         raise InvalidManifest("the drop has a marker but no file")
@@ -150,10 +151,8 @@ def _version(stores: Stores, record: ProjectRecord, drop: Drop, by: str) -> Vers
     try:
         found = models.within(stores, record.id, project, names.model_name(drop.model))
     except NotFound:
-        try:
+        with contextlib.suppress(AlreadyExists):
             models.create(stores, by, project, NewModel(drop.model))
-        except AlreadyExists:
-            pass
         found = models.within(stores, record.id, project, drop.model)
     try:
         return reading.of_model(stores, found, VersionSelector("label", label))

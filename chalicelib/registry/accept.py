@@ -6,11 +6,12 @@ Only headers are read. A file whose header was indexed already is judged by its 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, facts
-from chalicelib.registry.stores import Stores
 from weighbridge.contract import safetensors
 from weighbridge.contract.errors import IntegrityError
 from weighbridge.contract.manifests import FileEntry
+
+from chalicelib.registry import blobs, facts
+from chalicelib.registry.stores import Stores
 
 MAX_READ = 64
 """Files whose headers one commit reads; what is beyond is judged by the indexer alone."""
@@ -24,9 +25,7 @@ def check(stores: Stores, project_id: str, files: Sequence[FileEntry]) -> None:
     known = facts.load(stores, project_id, list(claimed))
     for blob, found in known.items():
         if found.problem:
-            raise IntegrityError(
-                f"{claimed[blob].path}: {found.problem}", path=claimed[blob].path
-            )
+            raise IntegrityError(f"{claimed[blob].path}: {found.problem}", path=claimed[blob].path)
     unread = [blob for blob in claimed if blob not in known][:MAX_READ]
     objects = blobs.object_keys(stores, project_id, unread)
 

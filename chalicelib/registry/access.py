@@ -1,9 +1,10 @@
 """Credentials for plain S3 writers: limited to one project's inbox."""
 
-from chalicelib.registry import keys, outbox, projects
-from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract.errors import Conflict, InvalidRequest, Unsupported
 from weighbridge.contract.types import InboxGrant
+
+from chalicelib.registry import keys, outbox, projects
+from chalicelib.registry.stores import Stores, iso
 
 MAX_DAYS = 365
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from weighbridge.contract import names, references
+from weighbridge.contract.errors import Conflict, Forbidden, InvalidRequest, NotFound, TooLarge
+from weighbridge.contract.types import AliasHistory, AliasMove, AliasTarget, Model
+
 from chalicelib.registry import keys, models, outbox, paging, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import Item, Put, Write
 from chalicelib.registry.stores import Stores, epoch, event_id, event_time, iso
-from weighbridge.contract import names, references
-from weighbridge.contract.errors import Conflict, Forbidden, InvalidRequest, NotFound, TooLarge
-from weighbridge.contract.types import AliasHistory, AliasMove, AliasTarget, Model
 
 MAX_ALIASES = 100
 
@@ -38,7 +39,9 @@ def move(
     def choose(record: ModelRecord) -> int:
         found = versions.of_model(stores, record, selector)
         if found.version.state != "ready":
-            raise Conflict(f"{found.reference} is {found.version.state}; an alias needs a ready one")
+            raise Conflict(
+                f"{found.reference} is {found.version.state}; an alias needs a ready one"
+            )
         if alias not in record.model.aliases and len(record.model.aliases) >= MAX_ALIASES:
             raise TooLarge(f"a model has {MAX_ALIASES} aliases at most", limit=MAX_ALIASES)
         if _protected(record, alias) and found.version.approval.state != "approved":
@@ -87,8 +90,10 @@ def _change(
             )
         number = choose(record)
         if number == previous:
-            raise _Unchanged if number else NotFound(
-                f"the model {record.name} has no alias {alias!r}"
+            raise (
+                _Unchanged
+                if number
+                else NotFound(f"the model {record.name} has no alias {alias!r}")
             )
         event = outbox.entry(
             stores, record.project_id, "alias.moved" if number else "alias.removed", by,

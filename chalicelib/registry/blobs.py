@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from weighbridge.contract import digests
+from weighbridge.contract.errors import IntegrityError, InvalidManifest, NotFound, Unavailable
+from weighbridge.contract.manifests import FileEntry
+
 from chalicelib.registry import keys
 from chalicelib.registry.ports import (
     Absent,
@@ -15,9 +19,6 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores
-from weighbridge.contract import digests
-from weighbridge.contract.errors import IntegrityError, InvalidManifest, NotFound, Unavailable
-from weighbridge.contract.manifests import FileEntry
 
 LEASE_MARGIN = 900
 """A lease with less than this many seconds left is renewed before anything relies on it."""
@@ -27,9 +28,7 @@ def live(stores: Stores, project_id: str, blob_ids: Iterable[str]) -> dict[str, 
     """Those of the blobs that the project holds and that are not being deleted."""
     wanted = {keys.blob(project_id, blob): blob for blob in blob_ids}
     found = stores.table.get_many(wanted)
-    return {
-        wanted[key]: item for key, item in found.items() if item.attrs.get("state") == "live"
-    }
+    return {wanted[key]: item for key, item in found.items() if item.attrs.get("state") == "live"}
 
 
 def lease(stores: Stores, project_id: str, blobs: dict[str, Item]) -> set[str]:
@@ -149,15 +148,9 @@ def references(stores: Stores, project_id: str, blob: str) -> list[Key]:
         after = page.next
 
 
-def release(
-    stores: Stores, project_id: str, blob_ids: Iterable[str], holder: str
-) -> None:
+def release(stores: Stores, project_id: str, blob_ids: Iterable[str], holder: str) -> None:
     """Removes the references of a deleted holder and notes the blobs for the sweep."""
     unique = list(dict.fromkeys(blob_ids))
     due: dict[str, str | int] = {"until": int(stores.now())}
-    stores.table.write_many(
-        [Put(Item(keys.free_blob(project_id, blob), due)) for blob in unique]
-    )
-    stores.table.write_many(
-        [Delete(keys.reference(project_id, blob, holder)) for blob in unique]
-    )
+    stores.table.write_many([Put(Item(keys.free_blob(project_id, blob), due)) for blob in unique])
+    stores.table.write_many([Delete(keys.reference(project_id, blob, holder)) for blob in unique])

@@ -2,6 +2,18 @@
 
 from dataclasses import replace
 
+from weighbridge.contract import codec, names
+from weighbridge.contract.errors import Conflict, InUse, TooLarge, Unavailable
+from weighbridge.contract.references import VersionSelector
+from weighbridge.contract.types import (
+    Approval,
+    ApprovalChange,
+    Deleted,
+    Model,
+    Version,
+    VersionChanges,
+)
+
 from chalicelib.registry import keys, models, outbox, projects, publishing, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
@@ -15,17 +27,6 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
-from weighbridge.contract import codec, names
-from weighbridge.contract.errors import Conflict, InUse, TooLarge, Unavailable
-from weighbridge.contract.references import VersionSelector
-from weighbridge.contract.types import (
-    Approval,
-    ApprovalChange,
-    Deleted,
-    Model,
-    Version,
-    VersionChanges,
-)
 
 MAX_COMMENT = 2000
 
@@ -45,9 +46,7 @@ def _write(
     return replace(changed, revision=found.version.revision + 1)
 
 
-def _ready(
-    stores: Stores, project: str, model: str, selector: VersionSelector
-) -> VersionRecord:
+def _ready(stores: Stores, project: str, model: str, selector: VersionSelector) -> VersionRecord:
     found = versions.resolve(stores, project, model, selector)
     if found.version.state != "ready":
         raise Conflict(f"{found.reference} is {found.version.state}, not ready")
@@ -124,9 +123,7 @@ def approve(
     raise Unavailable("too many others changed this version at once; try again")
 
 
-def delete(
-    stores: Stores, by: str, project: str, model: str, selector: VersionSelector
-) -> Deleted:
+def delete(stores: Stores, by: str, project: str, model: str, selector: VersionSelector) -> Deleted:
     """Deletes a version, or aborts an open one; `InUse` says what still refers to it.
 
     The deletion is conditional on the model's revision, as every alias move is, so that no alias
@@ -180,5 +177,3 @@ def _refuse_if_used(stores: Stores, found: VersionRecord) -> None:
             "move or delete these first",
             by=used,
         )
-
-

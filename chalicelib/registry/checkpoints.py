@@ -3,6 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from weighbridge.contract import codec, names
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    InvalidManifest,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+)
+from weighbridge.contract.references import CheckpointSelector
+from weighbridge.contract.types import Checkpoint, CheckpointCommit, CheckpointPage, Deleted
+
 from chalicelib.registry import accept, blobs, keys, outbox, paging, publishing, versions
 from chalicelib.registry.models import ModelRecord, tags
 from chalicelib.registry.ports import (
@@ -20,16 +31,6 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
-from weighbridge.contract import codec, names
-from weighbridge.contract.errors import (
-    AlreadyExists,
-    InvalidManifest,
-    InvalidRequest,
-    NotFound,
-    Unavailable,
-)
-from weighbridge.contract.references import CheckpointSelector
-from weighbridge.contract.types import Checkpoint, CheckpointCommit, CheckpointPage, Deleted
 
 MAX_STEP = 2**53
 COMMIT_RACES = 40
@@ -89,9 +90,7 @@ def _same_identity(
     )
 
 
-def commit(
-    stores: Stores, by: str, found: VersionRecord, request: CheckpointCommit
-) -> Checkpoint:
+def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCommit) -> Checkpoint:
     """Publishes a checkpoint under an open or ready version, in one transaction.
 
     Equal content under the same identity is the same checkpoint, however often it is committed.
@@ -168,9 +167,7 @@ def _writes(stores: Stores, by: str, record: CheckpointRecord, last: int) -> lis
     ]  # fmt: skip
 
 
-def resolve(
-    stores: Stores, found: VersionRecord, selector: CheckpointSelector
-) -> CheckpointRecord:
+def resolve(stores: Stores, found: VersionRecord, selector: CheckpointSelector) -> CheckpointRecord:
     """The checkpoint that `selector` means: a number, the last committed, or the best by a metric."""
     if selector.kind == "number":
         return _numbered(stores, found, selector.number)
@@ -223,9 +220,7 @@ def _many(stores: Stores, found: VersionRecord, numbers: Sequence[int]) -> tuple
     return tuple(_decoded(items[key]) for key in wanted if key in items)
 
 
-def delete(
-    stores: Stores, by: str, found: VersionRecord, selector: CheckpointSelector
-) -> Deleted:
+def delete(stores: Stores, by: str, found: VersionRecord, selector: CheckpointSelector) -> Deleted:
     """Deletes a checkpoint; its number is never used again."""
     record = resolve(stores, found, selector)
     old = record.checkpoint
@@ -237,9 +232,7 @@ def delete(
         subject=f"{model.model.name}@{found.number}:{old.number}", versions=[found.number],
     )  # fmt: skip
     try:
-        stores.table.transact(
-            [Delete(key, (Present(),)), Delete(identity), event]
-        )
+        stores.table.transact([Delete(key, (Present(),)), Delete(identity), event])
     except ConditionFailed:
         raise NotFound(f"{record.reference} is deleted already") from None
     outbox.wake(stores, model.project_id)
@@ -255,4 +248,3 @@ def release(stores: Stores, record: CheckpointRecord) -> None:
     metrics = publishing.metric_items(pk, record.checkpoint.metrics, record.checkpoint.number)
     stores.table.write_many([Delete(key) for key in metrics])
     blobs.release(stores, project_id, [e.blob for e in entries], record.holder)
-

@@ -1,10 +1,11 @@
 """Reading bytes: file lists by page and presigned GETs."""
 
-from chalicelib.registry import blobs, paging, uploads, versions
-from chalicelib.registry.stores import Stores
 from weighbridge.contract import digests
 from weighbridge.contract.errors import InvalidRequest, TooLarge
 from weighbridge.contract.types import Download, DownloadRequest, Downloads, FileList
+
+from chalicelib.registry import blobs, paging, uploads, versions
+from chalicelib.registry.stores import Stores
 
 
 def files(
@@ -19,14 +20,10 @@ def files(
     rest = [e for e in entries if after is None or e.path > after]
     shown = rest[: paging.limit(limit)]
     following = paging.token(query, shown[-1].path) if len(rest) > len(shown) else None
-    return FileList(
-        tuple(shown), following, manifest, len(entries), sum(e.size for e in entries)
-    )
+    return FileList(tuple(shown), following, manifest, len(entries), sum(e.size for e in entries))
 
 
-def sign(
-    stores: Stores, project_id: str, manifest: str, request: DownloadRequest
-) -> Downloads:
+def sign(stores: Stores, project_id: str, manifest: str, request: DownloadRequest) -> Downloads:
     """A presigned GET per blob asked for; each must be one that the manifest lists."""
     if len(request.blobs) > uploads.MAX_BATCH:
         raise TooLarge(f"{len(request.blobs)} blobs in one request; {uploads.MAX_BATCH} at most")

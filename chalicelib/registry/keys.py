@@ -172,9 +172,7 @@ def facts(project_id: str, blob_id: str) -> Key:
 
 def holder(model_id: str, number: int, checkpoint_number: int = 0) -> str:
     """Who refers to a blob: a version, or one of its checkpoints."""
-    return f"{model_id}#{number:010d}" + (
-        f"#{checkpoint_number:010d}" if checkpoint_number else ""
-    )
+    return f"{model_id}#{number:010d}" + (f"#{checkpoint_number:010d}" if checkpoint_number else "")
 
 
 def parse_holder(sk: str) -> tuple[str, int, int]:
@@ -245,4 +243,3 @@ def project_of_object(key: str) -> str | None:
 def inbox_prefix(project_name: str) -> str:
     """Where plain S3 writers drop the checkpoints of a project."""
     return f"inbox/{project_name}/"
-

@@ -4,21 +4,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from chalicelib.registry import keys, outbox, paging, projects
-from chalicelib.registry.ports import (
-    Absent,
-    Check,
-    ConditionFailed,
-    Delete,
-    Equal,
-    Item,
-    Key,
-    Present,
-    Put,
-    Update,
-    Write,
-)
-from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
     AlreadyExists,
@@ -38,6 +23,22 @@ from weighbridge.contract.types import (
     ModelSettings,
     NewModel,
 )
+
+from chalicelib.registry import keys, outbox, paging, projects
+from chalicelib.registry.ports import (
+    Absent,
+    Check,
+    ConditionFailed,
+    Delete,
+    Equal,
+    Item,
+    Key,
+    Present,
+    Put,
+    Update,
+    Write,
+)
+from chalicelib.registry.stores import Stores, iso
 
 MAX_TAGS = 100
 MAX_TAG_VALUE = 1024
@@ -108,7 +109,7 @@ def _settings(given: ModelSettings) -> ModelSettings:
     for metric in given.directions:
         names.key("metric name", metric)
     for pattern in given.protected_aliases:
-        if not pattern or len(pattern) > names.MAX_ALIAS or "latest" == pattern:
+        if not pattern or len(pattern) > names.MAX_ALIAS or pattern == "latest":
             raise InvalidRequest(f"{pattern!r} is no alias pattern; write for example 'prod*'")
     return given
 
@@ -232,9 +233,7 @@ def set_card(stores: Stores, by: str, project: str, name: str, new: Card) -> Car
     if len(new.text.encode()) > MAX_CARD:
         raise TooLarge(f"a card holds {MAX_CARD} bytes at most", limit=MAX_CARD)
     record = find(stores, project, name)
-    event = outbox.entry(
-        stores, record.project_id, "model.card", by, model=name, subject=name
-    )
+    event = outbox.entry(stores, record.project_id, "model.card", by, model=name, subject=name)
     stores.table.transact([Put(Item(keys.card(record.id), {}, {"text": new.text})), event])
     outbox.wake(stores, record.project_id)
     return new

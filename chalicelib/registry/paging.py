@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from chalicelib.registry.ports import Found, Item, Table
 from weighbridge.contract.errors import InvalidRequest
+
+from chalicelib.registry.ports import Found, Item, Table
 
 MAX_LIMIT = 1000
 T = TypeVar("T")

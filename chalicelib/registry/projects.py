@@ -3,6 +3,10 @@
 import hashlib
 from dataclasses import dataclass, replace
 
+from weighbridge.contract import codec, names
+from weighbridge.contract.errors import AlreadyExists, Conflict, InUse, NotFound, TooLarge
+from weighbridge.contract.types import Deleted, NewProject, Project, ProjectChanges, ProjectPage
+
 from chalicelib.registry import keys, outbox, paging
 from chalicelib.registry.ports import (
     Absent,
@@ -15,9 +19,6 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores, iso
-from weighbridge.contract import codec, names
-from weighbridge.contract.errors import AlreadyExists, Conflict, InUse, NotFound, TooLarge
-from weighbridge.contract.types import Deleted, NewProject, Project, ProjectChanges, ProjectPage
 
 MAX_DESCRIPTION = 10_000
 
@@ -33,9 +34,7 @@ class ProjectRecord:
 
 def _record(item: Item) -> ProjectRecord:
     doc = dict(item.doc)
-    return ProjectRecord(
-        doc.pop("id"), codec.decode(Project, doc), int(item.attrs.get("rev", 0))
-    )
+    return ProjectRecord(doc.pop("id"), codec.decode(Project, doc), int(item.attrs.get("rev", 0)))
 
 
 def _doc(record: ProjectRecord) -> dict[str, object]:
@@ -156,9 +155,7 @@ def delete(stores: Stores, by: str, name: str) -> Deleted:
             f"the project {name!r} still has models ({', '.join(held)}); delete them first",
             by=held,
         )
-    event = outbox.entry(
-        stores, record.id, "project.deleted", by, subject=record.project.name
-    )
+    event = outbox.entry(stores, record.id, "project.deleted", by, subject=record.project.name)
     stores.table.transact([Delete(key), Delete(keys.project_name(record.id)), event])
     outbox.wake(stores, record.id)
     return Deleted(record.project.name)

@@ -5,6 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from weighbridge.contract import digests, manifests, names, references
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    Conflict,
+    Gone,
+    IntegrityError,
+    InvalidRequest,
+    TooLarge,
+)
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
+
 from chalicelib.registry import accept, blobs, keys, models, outbox, projects, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
@@ -22,17 +34,6 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
-from weighbridge.contract import digests, manifests, names, references
-from weighbridge.contract.errors import (
-    AlreadyExists,
-    Conflict,
-    Gone,
-    IntegrityError,
-    InvalidRequest,
-    TooLarge,
-)
-from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
 
 MAX_PAGE = 1000
 MAX_METRICS = 500
@@ -102,9 +103,7 @@ def opened(stores: Stores, record: ModelRecord, number: int) -> VersionRecord:
     return found
 
 
-def add_files(
-    stores: Stores, project: str, model: str, number: int, page: FilePage
-) -> Version:
+def add_files(stores: Stores, project: str, model: str, number: int, page: FilePage) -> Version:
     """Adds a page of files to an open version; the same page again changes nothing."""
     if not 1 <= len(page.files) <= MAX_PAGE:
         raise TooLarge(f"{len(page.files)} files in one page; 1 to {MAX_PAGE}", limit=MAX_PAGE)
@@ -162,9 +161,7 @@ def store_manifest(
     return entries
 
 
-def metric_items(
-    pk: str, metrics: dict[str, float], number: int
-) -> dict[Key, Put]:
+def metric_items(pk: str, metrics: dict[str, float], number: int) -> dict[Key, Put]:
     """One ordered item per metric; values that are no number are kept but not ranked."""
     if len(metrics) > MAX_METRICS:
         raise TooLarge(f"{len(metrics)} metrics; {MAX_METRICS} at most", limit=MAX_METRICS)
@@ -308,5 +305,3 @@ def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Ver
         return abort(stores, by, project, model, number)
     outbox.wake(stores, record.project_id)
     return ended
-
-

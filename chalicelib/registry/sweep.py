@@ -6,6 +6,10 @@ Everything it does is safe to repeat and to run twice at once. It reports what i
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from weighbridge.contract import codec, digests
+from weighbridge.contract.errors import Conflict, NotFound
+from weighbridge.contract.types import Model, Version
+
 from chalicelib.registry import blobs, keys, projects, publishing, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
@@ -21,9 +25,6 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores, epoch
-from weighbridge.contract import codec, digests
-from weighbridge.contract.errors import Conflict, NotFound
-from weighbridge.contract.types import Model, Version
 
 
 @dataclass(slots=True)
@@ -91,9 +92,7 @@ def _stale_versions(stores: Stores, project_id: str, report: Report) -> None:
             if stores.table.query(pk, *keys.prefix("C#"), limit=1).items:
                 continue
             try:
-                publishing.abort(
-                    stores, "sweep", record.project, record.model.name, version.number
-                )
+                publishing.abort(stores, "sweep", record.project, record.model.name, version.number)
                 report.aborted_versions += 1
             except (Conflict, NotFound):
                 continue  # published or removed meanwhile
@@ -237,5 +236,3 @@ def collect_orphans(stores: Stores, grace: int, *, delete: bool) -> Report:
                 stores.blobs.delete([head.key])
                 report.freed_bytes += head.size
     return report
-
-

@@ -8,9 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from chalicelib.registry import keys, paging
-from chalicelib.registry.ports import Absent, ConditionFailed, Delete, Item, Key, Present, Put, Update
-from chalicelib.registry.stores import Stores, epoch, iso
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
     Forbidden,
@@ -29,6 +26,19 @@ from weighbridge.contract.types import (
     TokenPage,
     Verb,
 )
+
+from chalicelib.registry import keys, paging
+from chalicelib.registry.ports import (
+    Absent,
+    ConditionFailed,
+    Delete,
+    Item,
+    Key,
+    Present,
+    Put,
+    Update,
+)
+from chalicelib.registry.stores import Stores, epoch, iso
 
 MAX_SCOPES = 50
 MAX_DAYS = 3650
@@ -60,9 +70,7 @@ class Principal:
         """Whether the project may be read."""
         return self.may("read", project)
 
-    def require(
-        self, verb: Verb, project: str = "*", model: str = "*", alias: str = "*"
-    ) -> None:
+    def require(self, verb: Verb, project: str = "*", model: str = "*", alias: str = "*") -> None:
         """Raises what the caller may know: `NotFound` for an invisible project, else `Forbidden`."""
         if self.may(verb, project, model, alias):
             return
@@ -173,7 +181,9 @@ def authenticate(stores: Stores, text: str) -> Principal:
         raise Unauthenticated(f"the token {identifier} expired on {token.expires[:10]}")
     if int(item.attrs.get("n", 0)) < now - TOUCH_SECONDS:
         with suppress(ConditionFailed):
-            stores.table.write(Update(_key(identifier), set={"n": int(now)}, condition=(Present(),)))
+            stores.table.write(
+                Update(_key(identifier), set={"n": int(now)}, condition=(Present(),))
+            )
     return Principal(f"token:{token.name}", token.scopes, identifier, token.expires)
 
 

@@ -2,9 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, keys, projects
-from chalicelib.registry.ports import Absent, Delete, Item, Put, Signed, StoredPart
-from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import digests
 from weighbridge.contract.errors import (
     IntegrityError,
@@ -25,6 +22,10 @@ from weighbridge.contract.types import (
     Stored,
     UploadComplete,
 )
+
+from chalicelib.registry import blobs, keys, projects
+from chalicelib.registry.ports import Absent, Delete, Item, Put, Signed, StoredPart
+from chalicelib.registry.stores import Stores, iso
 
 MAX_BATCH = 1000
 MAX_SINGLE = 5 * 1024**3
@@ -79,9 +80,7 @@ def _register(stores: Stores, project_id: str, done: list[tuple[str, str]]) -> N
         list(pool.map(one, done))
 
 
-def _single(
-    stores: Stores, project_id: str, blob: str, digest: digests.BlobDigest
-) -> BlobPlan:
+def _single(stores: Stores, project_id: str, blob: str, digest: digests.BlobDigest) -> BlobPlan:
     if digest.size > MAX_SINGLE:
         raise TooLarge(f"{digest.size} bytes in one PUT; {MAX_SINGLE} at most", limit=MAX_SINGLE)
     key = keys.blob_object(project_id, stores.random())
@@ -116,9 +115,7 @@ def _upload(stores: Stores, project_id: str, identifier: str) -> Item:
     return item
 
 
-def sign_parts(
-    stores: Stores, project: str, identifier: str, request: PartsRequest
-) -> PartsPlan:
+def sign_parts(stores: Stores, project: str, identifier: str, request: PartsRequest) -> PartsPlan:
     """Signs parts of a multipart upload; those that the store holds already need nothing."""
     if len(request.parts) > MAX_BATCH:
         raise TooLarge(f"{len(request.parts)} parts in one request; {MAX_BATCH} at most")
@@ -149,9 +146,7 @@ def sign_parts(
     return PartsPlan(tuple(plans))
 
 
-def complete(
-    stores: Stores, project: str, identifier: str, request: UploadComplete
-) -> Stored:
+def complete(stores: Stores, project: str, identifier: str, request: UploadComplete) -> Stored:
     """Joins the parts and registers the blob. What the store lists counts, never the client's word.
 
     Safe to repeat: after a lost answer the object is looked at before anything is done.

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-from chalicelib.registry import keys, models, paging
-from chalicelib.registry.models import ModelRecord
-from chalicelib.registry.ports import Item
-from chalicelib.registry.stores import Stores
 from weighbridge.contract import codec, manifests, names, references
 from weighbridge.contract.errors import Gone, InvalidRequest, NotFound
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import VersionSelector
 from weighbridge.contract.types import Direction, Version, VersionPage
+
+from chalicelib.registry import keys, models, paging
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.ports import Item
+from chalicelib.registry.stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,7 @@ class VersionRecord:
 def decoded(item: Item, record: ModelRecord) -> Version:
     """The version an item holds, with the aliases that point to it."""
     version = codec.decode(Version, dict(item.doc))
-    aliases = tuple(
-        sorted(a for a, n in record.model.aliases.items() if n == version.number)
-    )
+    aliases = tuple(sorted(a for a, n in record.model.aliases.items() if n == version.number))
     return replace(version, aliases=aliases, revision=int(item.attrs.get("rev", 0)))
 
 
@@ -98,9 +97,7 @@ def numbered(
         found = stores.table.get_many([*others, keys.version(record.id, keys.READY, number)])
         if not found:
             raise NotFound(f"the model {record.name} has no version {number}")
-        item = found.get(keys.version(record.id, keys.READY, number)) or next(
-            iter(found.values())
-        )
+        item = found.get(keys.version(record.id, keys.READY, number)) or next(iter(found.values()))
     version = decoded(item, record)
     if version.state in ("deleted", "aborted") and not ended:
         raise Gone(f"{record.name}@{number} was {version.state}; its number is never used again")
@@ -131,9 +128,7 @@ def listing(
 def ranged(stores: Stores, record: ModelRecord, first: int, last: int) -> tuple[Version, ...]:
     """The ready versions with `first <= number <= last`, newest first."""
     low, high = (keys.version(record.id, keys.READY, n).sk for n in (first, last))
-    found = stores.table.query(
-        keys.of_model(record.id), low, high, limit=1000, reverse=True
-    )
+    found = stores.table.query(keys.of_model(record.id), low, high, limit=1000, reverse=True)
     return tuple(decoded(item, record) for item in found.items)
 
 
@@ -212,5 +207,3 @@ def children(stores: Stores, record: VersionRecord) -> list[str]:
         if other.version.state == "ready" and record.reference in other.version.parents:
             alive.append(str(child))
     return alive
-
-

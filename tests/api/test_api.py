@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from weighbridge.contract import errors
 
 from chalicelib.api import openapi
 from chalicelib.api.http import OPERATIONS
 from tests.api.conftest import ADMIN, segment
 from tests.registry_world import key_of, publish, setup_model
-from weighbridge.contract import errors
 
 MODEL = "/api/projects/vision/models/digits"
 
@@ -158,7 +158,12 @@ def test_bad_input_answers_a_clear_error(world_with_model, method, path, body, s
 def test_model_names_with_any_free_text_work_in_paths(api):
     """Names with `#`, spaces, quotes and other scripts travel percent-encoded."""
     api.ok("POST", "/api/projects", {"name": "vision"})
-    for name in ("guest#9999#arbiter-10000#guest-9999#model", "model v1 +%20", "ключ 模型", "~é'\""):
+    for name in (
+        "guest#9999#arbiter-10000#guest-9999#model",
+        "model v1 +%20",
+        "ключ 模型",
+        "~é'\"",
+    ):
         api.ok("POST", "/api/projects/vision/models", {"name": name})
         found = api.ok("GET", f"/api/projects/vision/models/{segment(name)}")
         assert found["name"] == name

@@ -1,8 +1,19 @@
 """Aliases point to ready versions only; deletion respects what refers to a version and frees bytes."""
 
+import contextlib
 import threading
 
 import pytest
+from weighbridge.contract import manifests, references
+from weighbridge.contract.errors import Conflict, Forbidden, Gone, InUse, NotFound, RegistryError
+from weighbridge.contract.types import (
+    AliasTarget,
+    ApprovalChange,
+    CheckpointCommit,
+    ModelChanges,
+    ModelSettings,
+    NewVersion,
+)
 
 from chalicelib.catalogue import drain
 from chalicelib.registry import (
@@ -17,16 +28,6 @@ from chalicelib.registry import (
     versions,
 )
 from tests.registry_world import key_of, publish, upload
-from weighbridge.contract import manifests, references
-from weighbridge.contract.errors import Conflict, Forbidden, Gone, InUse, NotFound, RegistryError
-from weighbridge.contract.types import (
-    AliasTarget,
-    ApprovalChange,
-    CheckpointCommit,
-    ModelChanges,
-    ModelSettings,
-    NewVersion,
-)
 
 WHERE = ("vision", "digits")
 
@@ -133,10 +134,8 @@ def test_an_alias_never_points_to_a_deleted_version(stores):
 
         def attempt(action, barrier=barrier):
             barrier.wait()
-            try:
+            with contextlib.suppress(RegistryError):
                 action()
-            except RegistryError:
-                pass
 
         n = i + 1
         threads = [
@@ -255,9 +254,7 @@ def test_the_history_shows_events_before_and_after_they_are_drained(stores):
 def commit_checkpoint(stores, version, step, data, component="", name="", metrics=None):
     files = upload(stores, "vision", {"w": data})
     found = versions.resolve(stores, *WHERE, number(version))
-    request = CheckpointCommit(
-        manifests.digest(files), files, step, component, name, metrics or {}
-    )
+    request = CheckpointCommit(manifests.digest(files), files, step, component, name, metrics or {})
     return checkpoints.commit(stores, "ann", found, request)
 
 

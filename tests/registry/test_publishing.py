@@ -5,9 +5,6 @@ import struct
 import threading
 
 import pytest
-
-from chalicelib.registry import models, publishing, uploads, versions
-from tests.registry_world import key_of, publish, upload
 from weighbridge.contract import digests, manifests, references
 from weighbridge.contract.errors import (
     AlreadyExists,
@@ -28,6 +25,9 @@ from weighbridge.contract.types import (
     VersionCommit,
     WantedBlob,
 )
+
+from chalicelib.registry import models, publishing, uploads, versions
+from tests.registry_world import key_of, publish, upload
 
 
 def find(stores, text):
@@ -195,9 +195,7 @@ def safetensors_file(header: bytes, data: bytes = b"", length: int | None = None
         (safetensors_file(b"{}", length=2**63), "claims"),
         (
             safetensors_file(
-                json.dumps(
-                    {"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
-                ).encode(),
+                json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode(),
                 b"\0" * 8,
             ),
             "truncated",
@@ -296,9 +294,7 @@ def test_parents_must_be_ready_versions(stores):
     publish(stores, {"a": b"base"})
     child = publish(stores, {"a": b"tuned"}, parents=("vision/digits@1",))
     assert child.parents == ("vision/digits@1",)
-    record = versions.resolve(
-        stores, "vision", "digits", references.parse_version("1")
-    )
+    record = versions.resolve(stores, "vision", "digits", references.parse_version("1"))
     assert versions.children(stores, record) == ["vision/digits@2"]
     opened = begin(stores, "open one")
     with pytest.raises(Conflict):

@@ -94,5 +94,7 @@ def test_heavy_libraries_are_imported_where_they_belong(path):
 @pytest.mark.parametrize("path", MODULES, ids=place)
 def test_files_stay_small_and_are_named_for_what_they_hold(path):
     """No file grows beyond 400 lines, and none is a drawer for everything."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= (600 if place(path).startswith("tests/") else 400)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= (
+        600 if place(path).startswith("tests/") else 400
+    )
     assert path.stem not in ("utils", "helpers", "common", "manager", "misc")

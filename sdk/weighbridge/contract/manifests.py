@@ -62,9 +62,9 @@ def encode(entries: Iterable[FileEntry]) -> bytes:
         ],
         "schema": SCHEMA,
     }
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode("utf-8")
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8"
+    )
 
 
 def decode(data: bytes) -> tuple[FileEntry, ...]:

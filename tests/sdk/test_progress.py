@@ -1,0 +1,142 @@
+"""What a person sees of a transfer."""
+
+import io
+
+import pytest
+from fake_server import MIB
+
+from weighbridge.contract import errors
+from weighbridge.transfer.progress import Bar, Callback, Lines, duration, for_stream, size
+
+
+class Recorder:
+    """Keeps the events."""
+
+    def __init__(self) -> None:
+        self.events: list = []
+
+    def start(self, total, label) -> None:
+        self.events.append(("start", total, label))
+
+    def advance(self, moved, reused) -> None:
+        self.events.append((moved, reused))
+
+    def finish(self) -> None:
+        self.events.append("finish")
+
+    def sums(self):
+        """Bytes moved and reused, in all."""
+        steps = [e for e in self.events if isinstance(e, tuple) and e[0] != "start"]
+        return sum(e[0] for e in steps), sum(e[1] for e in steps)
+
+
+@pytest.mark.parametrize("fault", ["ok", "503", "drop", "flip", "expired"])
+def test_events_of_a_push_add_up(registry, state, content, fault):
+    """Whatever is repeated, what is told adds up to the files' size, once."""
+    content("m/small", 70_000)
+    folder = content("m/large", 33 * MIB).parent
+    state.inject("put", fault)
+    state.inject("part", fault, "ok", fault)
+    seen = Recorder()
+    registry.push("p/m", folder, progress=seen)
+    total = 33 * MIB + 70_000
+    assert seen.events[0] == ("start", total, "p/m")
+    assert seen.events[-1] == "finish"
+    assert sum(seen.sums()) == total
+    again = Recorder()
+    registry.push("p/m", folder, progress=again)
+    assert again.sums() == (0, total)
+
+
+def test_events_of_a_pull_add_up(registry, state, content, tmp_path):
+    """A pull tells of every byte once, moved or already there."""
+    registry.push("p/m", content("a", 40 * MIB))
+    state.inject("get", "truncate", "ok", "503")
+    seen = Recorder()
+    registry.pull("p/m", tmp_path / "out", progress=seen)
+    assert seen.sums() == (40 * MIB, 0)
+    again = Recorder()
+    registry.pull("p/m", tmp_path / "out", progress=again)
+    assert again.sums() == (0, 40 * MIB)
+
+
+def test_observer_is_told_the_end_after_a_failure(fake, registry, state, content):
+    """`finish` comes after an error as well."""
+    registry.push("p/m", content("a", 10))
+    fake.state.token = "another"
+    seen = Recorder()
+    with pytest.raises(errors.Unauthenticated):
+        registry.push("p/m", content("a", 10), progress=seen)
+    assert seen.events in ([], [("start", 10, "p/m"), "finish"])
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_terminal_gets_a_bar_and_a_log_gets_lines():
+    """The kind of stream decides."""
+    assert isinstance(for_stream(_Terminal()), Bar)
+    assert isinstance(for_stream(io.StringIO()), Lines)
+
+
+def test_bar_shows_bytes_rate_and_what_was_reused():
+    """A bar is one line that says how much, how fast, how long, and what was spared."""
+    now = [0.0]
+    stream = _Terminal()
+    bar = Bar(stream, clock=lambda: now[0])
+    bar.start(100_000_000, "p/m")
+    now[0] = 2.0
+    bar.advance(20_000_000, 40_000_000)
+    last = stream.getvalue().split("\r")[-1]
+    assert "60%" in last
+    assert "60.0 MB of 100 MB" in last
+    assert "10.0 MB/s" in last
+    assert "4 s left" in last
+    assert "reused 40.0 MB" in last
+    bar.finish()
+    assert stream.getvalue().endswith("\n")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_lines_are_few_and_plain():
+    """A log gets a line every five seconds, without control characters."""
+    now = [0.0]
+    stream = io.StringIO()
+    lines = Lines(stream, clock=lambda: now[0])
+    lines.start(1000, "p/m")
+    for _ in range(100):
+        now[0] += 0.1
+        lines.advance(10, 0)
+    lines.finish()
+    assert 2 <= len(stream.getvalue().splitlines()) <= 3
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_callback_gets_sums():
+    """A notebook's function gets (done, total)."""
+    calls: list = []
+    callback = Callback(lambda done, total: calls.append((done, total)))
+    callback.start(10, "x")
+    callback.advance(3, 4)
+    callback.finish()
+    assert calls == [(0, 10), (7, 10)]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_999, "1.0 MB"), (21_000_000, "21.0 MB"),
+     (979_000_000, "979 MB"), (5_500_000_000_000, "5.5 TB")],
+)  # fmt: skip
+def test_sizes_for_people(count, text):
+    """Sizes are short."""
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"), (3720, "1 h 02 min")]
+)
+def test_durations_for_people(seconds, text):
+    """Durations are short."""
+    assert duration(seconds) == text

@@ -1,0 +1,139 @@
+"""`with registry.version(...)`: published at the end, given up or kept on an exception."""
+
+import pytest
+
+from weighbridge.contract import errors
+
+
+def test_clean_end_publishes_everything(registry, state, content):
+    """What was added and logged becomes one version when the block ends, and not before."""
+    with registry.version("p/m", label="1.0", alias="best", parents=["p/m@1"]) as version:
+        assert version.number == 1
+        version.log_params(lr=0.1)
+        version.log_metrics({"loss": 2.0})
+        version.log_metrics(loss=1.0, acc=0.5)
+        version.tag(team="a")
+        version.describe("first")
+        version.add(content("a", 100))
+        version.add(content("d/b", 10).parent, as_name="sub")
+        assert state.ready() == []
+    (ready,) = state.ready()
+    assert (ready.label, ready.description) == ("1.0", "first")
+    assert (ready.metrics, ready.params) == ({"loss": 1.0, "acc": 0.5}, {"lr": 0.1})
+    assert ready.tags == {"team": "a"}
+    assert sorted(state.files["p", "m", 1]) == ["a", "sub/b"]
+    assert state.aliases == {("p", "m", "best"): 1}
+    assert version.result.reference == "p/m@1"
+    assert version.result.sent_bytes == 110
+
+
+def test_exception_gives_the_version_up(registry, state, content):
+    """An exception leaves nothing visible, and passes through."""
+    with pytest.raises(ZeroDivisionError), registry.version("p/m") as version:
+        version.add(content("a", 100))
+        _ = 1 / 0
+    assert state.versions["p", "m", 1].state == "aborted"
+
+
+def test_exception_after_checkpoints_keeps_the_version_open(registry, state, content):
+    """With checkpoints the version stays open, and the exception says how to continue."""
+    with pytest.raises(ZeroDivisionError) as caught, registry.version("p/m", label="x") as version:
+        version.checkpoint(step=1, files=content("a", 100))
+        _ = 1 / 0
+    assert state.versions["p", "m", 1].state == "open"
+    assert "resume=True" in caught.value.__notes__[0]
+    with registry.version("p/m", label="x", resume=True) as again:
+        assert again.number == 1
+        again.checkpoint(step=2, files=content("b", 100, seed=2))
+    assert len(state.checkpoints["p", "m", 1]) == 2
+    assert [v.number for v in state.ready()] == [1]
+
+
+def test_exception_in_a_resumed_version_keeps_it_open(registry, state, content):
+    """A version that was continued is not given up: it may hold an earlier run's checkpoints."""
+    for resume in (False, True):
+        with (
+            pytest.raises(ZeroDivisionError),
+            registry.version("p/m", label="x", resume=resume) as version,
+        ):
+            if not resume:
+                version.checkpoint(step=1, files=content("a", 100))
+            _ = 1 / 0
+    assert state.versions["p", "m", 1].state == "open"
+
+
+def test_resume_without_an_open_version_begins_one(registry, state, content):
+    """`resume=True` on the first run just begins."""
+    with registry.version("p/m", label="x", resume=True) as version:
+        version.add(content("a", 1))
+    assert [v.number for v in state.ready()] == [1]
+
+
+def test_resume_needs_a_label(registry):
+    """Without a label there is nothing to find an open version by."""
+    with pytest.raises(errors.InvalidRequest):
+        registry.version("p/m", resume=True)
+
+
+def test_checkpoint_twice_is_one(registry, content, state):
+    """The same content under the same identity is the same checkpoint; other content is refused."""
+    with registry.version("p/m") as version:
+        first = version.checkpoint(step=1, files=content("a", 100))
+        assert version.checkpoint(step=1, files=content("a", 100)).number == first.number
+        with pytest.raises(errors.AlreadyExists):
+            version.checkpoint(step=1, files=content("a", 100, seed=9))
+        assert version.checkpoint(step=2, files=content("a", 100)).number == 2
+
+
+def test_checkpoint_of_a_ready_version(registry, content, tmp_path):
+    """`push_checkpoint` and `pull` work on versions and checkpoints by reference."""
+    registry.push("p/m", content("w", 10))
+    path = content("ck", 20_000)
+    pushed = registry.push_checkpoint("p/m@1", path, step=7, metrics={"loss": 1.0})
+    assert (pushed.reference, pushed.checkpoint) == ("p/m@1:1", 1)
+    pulled = registry.pull("p/m@1:last", tmp_path / "out")
+    assert (tmp_path / "out" / "ck").read_bytes() == path.read_bytes()
+    assert pulled.checkpoint == 1
+
+
+@pytest.mark.parametrize("ref", ["p/m", "p/m@1:2"])
+def test_checkpoint_needs_a_version(registry, content, ref):
+    """A checkpoint is pushed to a version that is named, not to a model or checkpoint."""
+    with pytest.raises(errors.InvalidRequest):
+        registry.push_checkpoint(ref, content("a", 1), step=1)
+
+
+@pytest.mark.parametrize("step", ["1", 1.5, True, None])
+def test_step_is_a_whole_number(registry, content, step):
+    """A step that is no whole number is refused before anything is sent."""
+    with pytest.raises(errors.InvalidRequest):
+        registry.push_checkpoint("p/m@1", content("a", 1), step=step)
+
+
+def test_failed_commit_gives_the_version_up(registry, state, content):
+    """When the server refuses the commit the version is given up, and the error is the server's."""
+
+    def lose(kind, path):
+        if path.endswith("/commit"):
+            state.blobs.clear()
+
+    state.before = lose
+    with pytest.raises(errors.InvalidManifest), registry.version("p/m") as version:
+        version.add(content("a", 100))
+    assert state.versions["p", "m", 1].state == "aborted"
+
+
+def test_path_added_twice_is_replaced(registry, state, content):
+    """The last file under a name counts; a name that is a folder of another is refused at once."""
+    with registry.version("p/m") as version:
+        version.add(content("a", 100))
+        version.add(content("x/a", 50, seed=2))
+        with pytest.raises(errors.InvalidManifest):
+            version.add(content("b", 1), as_name="a/b")
+    assert state.files["p", "m", 1]["a"].size == 50
+
+
+def test_number_is_not_known_before_the_block(registry):
+    """A session that is not entered has no number yet."""
+    with pytest.raises(errors.Conflict):
+        _ = registry.version("p/m").number
