@@ -90,6 +90,7 @@ def compare_page(view: CompareView) -> Page:
         {"title": "Compare " + " and ".join(refs), "view": view, "who": view.who, "sides": sides,
          "crumbs": (), "sections": sections, "names": _names(comparison.versions),
          "reverse": slugs.compare_path(refs[::-1]), "lineage": _lineage(comparison.versions),
+         "headline": _headline(sections, models),
          "total": sum(len(s.rows) + s.hidden for s in sections)},
         {INDEX: {"kind": "compare", "comparison": comparison}},
     )  # fmt: skip
@@ -119,6 +120,15 @@ def _lineage(versions: Sequence[Version]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (refs[i], parent) for i, v in enumerate(versions) for parent in v.parents if parent in refs
     )
+
+
+def _headline(sections: Sequence[Shown], models: Sequence[Model | None]) -> Row | None:
+    """The row of the main metric, where it differs and all sides have the same one."""
+    main = {m.settings.main_metric for m in models if m}
+    for section in sections:
+        if section.title == "metrics" and len(main) == 1:
+            return next((row for row in section.rows if row.name in main), None)
+    return None
 
 
 def _direction(models: Sequence[Model | None], metric: str) -> str:

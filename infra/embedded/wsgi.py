@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, quote
 from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import (
-    ForbiddenError,
     LambdaEventConverter,
     LocalGateway,
     LocalGatewayException,
@@ -71,9 +70,7 @@ class Application:
     def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes) -> "Answer":
         try:
             response = self._gateway.handle_request(method, target, headers, body)
-        except ForbiddenError as refused:
-            if refused.headers.get("x-amzn-ErrorType") != "UnauthorizedException":
-                return problem(errors.Forbidden("the authorizer does not allow this"))
+        except _NoRoute:
             return problem(errors.NotFound("there is nothing at this address"))
         except LocalGatewayException as refused:
             refusal = errors.from_body(refused.CODE, None)
@@ -155,6 +152,11 @@ def _chalice_error(data: bytes) -> str | None:
     return str(body.get("Message", "")) if set(body) == {"Code", "Message"} else None
 
 
+class _NoRoute(Exception):
+    """No route has this path. Not the ValueError that Chalice's gateway expects: its answer to
+    that puts the caller's token into the body, and fails where the token is not ASCII."""
+
+
 class _Routes(RouteMatcher):
     """Finds a request's route as API Gateway does: a literal segment before a variable one.
 
@@ -177,7 +179,7 @@ class _Routes(RouteMatcher):
             captured = _capture(names, parts)
             if captured is not None:
                 return MatchResult(route, captured, parse_qs(query, keep_blank_values=True))
-        raise ValueError(f"no route for {path}")
+        raise _NoRoute(path)
 
 
 def _capture(names: list[str], parts: list[str]) -> dict[str, str] | None:

@@ -78,8 +78,7 @@ def compared(source: FakeSource, project_id: str, model: str, *numbers: int) -> 
         (found,),
         facts,
         tuple(
-            tuple(FileEntry(f.path, f.size, f.sha256, f.blob) for f in side.items)
-            for side in facts
+            tuple(FileEntry(f.path, f.size, f.sha256, f.blob) for f in side.items) for side in facts
         ),
         Who("ada", ()),
     )

@@ -312,9 +312,7 @@ def _embeddings(source: FakeSource) -> None:
             plain("config.json", 612), weights("model.safetensors", encoder(layers, dtype=dtype)),
             plain("tokenizer.json", 466_247), plain("vocab.txt", 231_508),
         )  # fmt: skip
-    source.move_list["p2", "all-MiniLM-L6-v2"] = (
-        AliasMove("production", 1, 0, at(4), "grace"),
-    )
+    source.move_list["p2", "all-MiniLM-L6-v2"] = (AliasMove("production", 1, 0, at(4), "grace"),)
 
 
 def world() -> FakeSource:

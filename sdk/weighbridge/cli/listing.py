@@ -269,11 +269,16 @@ def _as_json(args: Namespace, screen: Screen, found: Listed[Any], items: Sequenc
     return bool(args.json)
 
 
+def more_text(shown: int, noun: str) -> str:
+    """What to say below a list that goes on."""
+    return f"{plural(shown, noun)} shown; there are more (--limit N, --all)"
+
+
 def _tell(screen: Screen, found: Listed[Any], noun: str) -> None:
     if not found.items:
         screen.remark(f"no {noun}s")
     elif found.more:
-        screen.remark(f"the first {plural(len(found.items), noun)}; --limit or --all shows more")
+        screen.remark(more_text(len(found.items), noun))
 
 
 def _starting(prefix: str, name: Callable[[T], str]) -> Callable[[T], bool] | None:

@@ -17,10 +17,14 @@ _LEADING = ("--debug",)
 
 def entry() -> None:
     """`weighbridge` on the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding cannot show must not end the command.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    legible()
     sys.exit(main())
+
+
+def legible() -> None:
+    """A name that the terminal's encoding cannot show is escaped; it must not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def main(

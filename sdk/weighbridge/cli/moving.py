@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
-from weighbridge.cli.listing import gather
-from weighbridge.cli.screen import Screen, clean, describe, moment, plural
+from weighbridge.cli.listing import gather, more_text
+from weighbridge.cli.screen import Screen, clean, describe, moment
 from weighbridge.contract import names, types
 from weighbridge.contract.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from weighbridge.contract.references import Reference
@@ -175,7 +175,7 @@ def _alias_history(args: Namespace, context: Context, ref: Reference, name: str)
         "<><<",
     )
     if found.more:
-        screen.remark(f"the first {plural(len(found.items), 'move')}; --all shows more")
+        screen.remark(more_text(len(found.items), "move"))
     return 0
 
 
@@ -205,5 +205,5 @@ def _events(args: Namespace, context: Context, target: str | Reference) -> int:
     if not found.items:
         screen.remark("no events")
     elif found.more:
-        screen.remark(f"the first {plural(len(found.items), 'event')}; --limit or --all shows more")
+        screen.remark(more_text(len(found.items), "event"))
     return 0

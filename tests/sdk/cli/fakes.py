@@ -484,7 +484,11 @@ def world():
         ("vision", "draft"): {},
         ("vision", "guest#9999 数字"): {},
     }
-    for number, files in ((1, (weights, settings_file)), (2, (weights, settings_file)), (3, (weights,))):
+    for number, files in (
+        (1, (weights, settings_file)),
+        (2, (weights, settings_file)),
+        (3, (weights,)),
+    ):
         client.files["vision", "digits", number, 0] = tuple(sorted(files, key=lambda f: f.path))
     tensors = (
         types.Tensor("encoder.weight", "F32", (768, 3), 9216),
@@ -505,7 +509,9 @@ def world():
         3: _checkpoint(3, "", 10, 0.95, 0.17),
     }
     for number in (1, 2, 3):
-        client.files["vision", "digits", 1, number] = (entry("model.safetensors", 4096, str(number)),)
+        client.files["vision", "digits", 1, number] = (
+            entry("model.safetensors", 4096, str(number)),
+        )
     client.moves = {
         ("vision", "digits", "production"): [
             types.AliasMove("production", 1, 2, "2026-11-21T10:00:00.000Z", "ada"),
@@ -576,7 +582,9 @@ def _comparison(client):
                 ),
                 1,
             ),
-            types.Section("files", (types.Difference("model.safetensors", (file, other), "changed"),)),
+            types.Section(
+                "files", (types.Difference("model.safetensors", (file, other), "changed"),)
+            ),
             types.Section("tags", (), 1),
             types.Section("provenance", (), 4),
         ),
