@@ -84,19 +84,22 @@ def scale(low: float, high: float, most: int = 5) -> list[float]:
     if high - low <= max(abs(low), abs(high)) * 1e-12:
         pad = abs(high) * 0.1 or 1.0
         low, high = low - pad, high + pad
-    raw = (high - low) / (most - 1)
+    raw = high / (most - 1) - low / (most - 1)
     if not math.isfinite(raw) or raw <= 0:
         return [low, high]
     base = 10.0 ** math.floor(math.log10(raw))
     if base <= 0:
         return [low, high]
     step = next(base * m for m in (1, 2, 2.5, 5, 10, 20) if base * m >= raw * (1 - 1e-9))
+    if not math.isfinite(step * (most + 2)):
+        return [low, high]
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [index * step for index in range(first, last + 1)]
 
 
 def _position(value: float, low: float, high: float) -> float:
-    return 0.5 if high <= low else (value - low) / (high - low)
+    # halves, because the distance of two finite floats may not be finite
+    return 0.5 if high <= low else (value / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def line_chart(

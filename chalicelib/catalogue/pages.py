@@ -37,6 +37,7 @@ INDEX = "index.json"
 TENSORS = "tensors.json"
 INLINE_TENSORS = 200
 MOST_FILES = 500
+MOST_METADATA = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class FileTensors:
     tree: tensors.Tree
     count: int
     parameters: int
+    metadata: tuple[tuple[str, str], ...]
 
 
 # Home and project
@@ -229,6 +231,7 @@ def _file_tensors(items: Sequence[FileFacts]) -> tuple[FileTensors, ...]:
         FileTensors(
             item.path, tensors.tree(item.facts.tensors), len(item.facts.tensors),
             sum(tensors.parameters(t) for t in item.facts.tensors),
+            tuple(sorted(item.facts.metadata.items()))[:MOST_METADATA],
         )
         for item in items
         if item.facts and item.facts.tensors

@@ -28,6 +28,7 @@ from chalicelib.storage import forks, items, units
 from chalicelib.storage.dynamo_calls import PATIENCE_SECONDS, Refused, consumed, patiently, pauses
 
 _READ_BATCH, _WRITE_BATCH = 100, 25
+_PING_SECONDS = 2.0
 
 
 class DynamoTable:
@@ -174,8 +175,10 @@ class DynamoTable:
             self._write_batch(batch[start : start + _WRITE_BATCH])
 
     def ping(self) -> None:
-        """Raises `Unavailable` when the table does not answer."""
-        self.get(Key("ping", "ping"))
+        """Raises `Unavailable` when the table does not answer soon."""
+        _, connection = self._use()
+        request = partial(connection.get_item, self._name, "ping", "ping")
+        patiently(request, min(self._patience, _PING_SECONDS))
 
     def create_table(self) -> None:
         """Makes the table, billed on demand, with `ttl` as its expiry; an existing one is kept."""

@@ -11,10 +11,9 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
     HTTPClientError,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 from pynamodb.exceptions import PynamoDBException, VerboseClientError
 from weighbridge.contract.errors import TooLarge, Unavailable
 
@@ -77,10 +76,10 @@ def patiently(request: Callable[[], Raw], patience: float) -> Raw:
             if isinstance(cause, ClientError):
                 unsure = _judge(cause, unsure)
             elif isinstance(cause, HTTPClientError):
-                unsure |= not isinstance(cause, (EndpointConnectionError, ConnectTimeoutError))
-            elif isinstance(cause, BotoCoreError):
+                unsure = True
+            elif isinstance(cause, BotoCoreError) and not isinstance(cause, NotConnected):
                 raise Unavailable(f"the metadata table cannot be reached: {cause}") from error
-            else:
+            elif not isinstance(cause, NotConnected):
                 raise
     raise Unavailable(f"the metadata table is busy or does not answer: {last}") from last
 

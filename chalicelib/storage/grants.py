@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.contract.errors import Unsupported
@@ -131,7 +132,9 @@ class UserGrants:
                 if match and int(match[1]) <= now:
                     for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
                         iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
-                    iam.delete_user_policy(UserName=name, PolicyName=_POLICY)
+                    # Absent if a grant was cut short before the policy was there.
+                    with suppress(iam.exceptions.NoSuchEntityException):
+                        iam.delete_user_policy(UserName=name, PolicyName=_POLICY)
                     iam.delete_user(UserName=name)
                     removed += 1
         return removed

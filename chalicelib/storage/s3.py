@@ -7,6 +7,8 @@ Stores differ from S3 in two places, each with its own module: the digests of un
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -16,7 +18,7 @@ from weighbridge.contract.errors import Unavailable
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage import s3_copies, s3_parts
-from chalicelib.storage.s3_client import Access, connect, error_code, translated
+from chalicelib.storage.s3_client import COPY_SECONDS, Access, connect, error_code, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,6 +52,7 @@ class S3Blobs:
         self._prefix = prefix
         self._access = Access(region, endpoint, access_key, secret_key, ca_file)
         self._public = Access(region, public_endpoint or endpoint, access_key, secret_key, ca_file)
+        self._patient = replace(self._access, read_seconds=COPY_SECONDS)
         self._lock = Lock()
         self._connected: dict[Access, S3Client] = {}
         self._part_digests = s3_parts.PartDigests()
@@ -188,7 +191,8 @@ class S3Blobs:
             extra["Range"] = f"bytes={start}-{last}"
         with translated(f"object {key!r}"):
             try:
-                with self._s3.get_object(**self._at(key), **extra)["Body"] as body:
+                # As a context manager it would give urllib3's stream, with urllib3's errors.
+                with closing(self._s3.get_object(**self._at(key), **extra)["Body"]) as body:
                     data = body.read()
             except self._s3.exceptions.ClientError as error:
                 if error_code(error) == "InvalidRange":
@@ -242,7 +246,11 @@ class S3Blobs:
         """
         with translated(f"object {source!r}"):
             digest = self._copies.copy(
-                self._s3, self._bucket, self._prefix + source, etag, self._prefix + target
+                self._client(self._patient),
+                self._bucket,
+                self._prefix + source,
+                etag,
+                self._prefix + target,
             )
         head = self.head(target)
         return Head(target, head.size, head.etag, digest, head.modified, head.metadata)

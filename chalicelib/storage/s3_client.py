@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECT_SECONDS = 3
-READ_SECONDS = 20
-"""Shorter than the 29 s that the gateway in front of the API waits, so that we answer, not it."""
+READ_SECONDS = 12
+ATTEMPTS = 2
+"""Together shorter than the 29 s that the gateway in front of the API waits: we answer, not it."""
+COPY_SECONDS = 600
+"""For copies of gigabytes, which only the event functions make."""
 
 _ABSENT = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound", "404"})
 _REFUSED = frozenset({"PreconditionFailed", "412"})
@@ -40,6 +43,7 @@ class Access:
     access_key: str = ""
     secret_key: str = ""
     ca_file: str = ""
+    read_seconds: float = READ_SECONDS
 
 
 def connect(access: Access) -> "S3Client":
@@ -73,8 +77,8 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
             "us_east_1_regional_endpoint": "regional",
         },
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        read_timeout=access.read_seconds,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         # We send SHA-256 where we want a checksum; boto3's own CRC32 would end up in signed URLs.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

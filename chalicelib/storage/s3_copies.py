@@ -103,6 +103,7 @@ def _hashed(s3: "S3Client", bucket: str, key: str, size: int) -> str:
     digest = hashlib.sha256()
     for start in range(0, size, _READ):
         last = min(start + _READ, size) - 1
-        with s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{last}")["Body"] as body:
+        answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{last}")
+        with contextlib.closing(answer["Body"]) as body:
             digest.update(body.read())
     return base64.b64encode(digest.digest()).decode("ascii")

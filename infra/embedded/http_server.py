@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from cheroot import server as cheroot_server
 from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
-from weighbridge.contract import errors
 
 from infra.embedded.front import SECURITY_HEADERS
-from infra.embedded.wsgi import problem
+from infra.embedded.wsgi import worded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -33,8 +32,7 @@ class _Request(cheroot_server.HTTPRequest):
         """What cheroot answers by itself, in our error body and with our headers."""
         code = int(str(status)[:3])
         self.close_connection = True
-        error = errors.from_body(code, {"message": msg or str(status)[4:]})
-        _, headers, data = problem(error)
+        _, headers, data = worded(code, msg or str(status)[4:])
         lines = [f"HTTP/1.1 {status}", "Connection: close", f"Content-Length: {len(data)}"]
         lines += [f"{name}: {value}" for name, value in (*headers, *SECURITY_HEADERS)]
         try:

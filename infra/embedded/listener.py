@@ -47,7 +47,7 @@ class Listener:
         data = environ["wsgi.input"].read(size) if size <= _MAX_BODY or chunked else b""
         try:
             found = list(self._parse(json.loads(data)))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             _log.exception("a webhook of %d bytes is not understood", len(data))
             return "400 Bad Request"
         for bucket, key in found:

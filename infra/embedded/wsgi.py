@@ -73,8 +73,7 @@ class Application:
         except _NoRoute:
             return problem(errors.NotFound("there is nothing at this address"))
         except LocalGatewayException as refused:
-            refusal = errors.from_body(refused.CODE, None)
-            return problem(refusal, refused.CODE)
+            return worded(refused.CODE, "the authorizer does not allow this")
         return _answer(response)
 
 
@@ -108,6 +107,14 @@ def problem(error: errors.RegistryError, status: int = 0) -> Answer:
     return status or error.status, [("Content-Type", "application/json")], body
 
 
+def worded(status: int, message: str) -> Answer:
+    """An error that the framework or server found, with its status, as the API answers errors."""
+    error = errors.from_body(status, {"message": message})
+    if type(error) is errors.RegistryError and 400 <= status < 500:
+        error = errors.InvalidRequest(message)
+    return problem(error, status)
+
+
 def _headers(environ: "WSGIEnvironment") -> dict[str, str]:
     headers = {
         key[5:].replace("_", "-").lower(): str(value)
@@ -136,8 +143,8 @@ def _answer(response: dict[str, Any]) -> Answer:
     data = body.encode("utf-8") if isinstance(body, str) else body
     if not any(key.lower() == "content-type" for key, _ in headers):
         headers.append(("Content-Type", "application/json"))
-    if status >= 400 and (worded := _chalice_error(data)) is not None:
-        return problem(errors.from_body(status, {"message": worded}), status)
+    if status >= 400 and (message := _chalice_error(data)) is not None:
+        return worded(status, message)
     return status, headers, data
 
 

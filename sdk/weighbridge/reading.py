@@ -56,10 +56,11 @@ def files(
     found: list[FileEntry] = []
     manifest, page = "", None
     while True:
-        if number:
-            part = client.checkpoint_files(*at, number, page=page)
-        else:
-            part = client.version_files(*at, page=page)
+        part = (
+            client.checkpoint_files(*at, number, page=page)
+            if number
+            else client.version_files(*at, page=page)
+        )
         found += part.items
         manifest, page = part.manifest or manifest, part.next
         if not page:

@@ -62,7 +62,7 @@ def test_an_unknown_route_is_not_found_in_our_error_body(application):
 
 def test_a_wrong_method_or_content_type_comes_in_our_error_body(application):
     """405 and 415, which Chalice words by itself, have the one error body."""
-    assert ask(application, "/api/large/1", "DELETE").code == "error"
+    assert ask(application, "/api/large/1", "DELETE").code == "invalid_request"
     assert ask(application, "/api/large/1", "DELETE").status == 405
     reply = ask(application, "/api/bytes", "POST", b"{}", {"Content-Type": "text/csv"})
     assert reply.status == 415

@@ -2,7 +2,6 @@
 
 import pytest
 from fake_server import TOKEN, serving
-
 from weighbridge import Registry
 
 

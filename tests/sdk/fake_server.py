@@ -439,7 +439,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, state: State | None = None, host: str = "127.0.0.1", named: str = "") -> None:
+    def __init__(
+        self, state: State | None = None, host: str = "127.0.0.1", named: str = ""
+    ) -> None:
         super().__init__((host, 0), Handler)
         self.state = state or State()
         self.url = f"http://{named or host}:{self.server_address[1]}"

@@ -4,7 +4,6 @@ import json
 import stat
 
 import pytest
-
 from weighbridge import Registry, config
 from weighbridge.contract.errors import InvalidRequest
 
@@ -64,7 +63,9 @@ def test_nothing_known_is_said(env):
         config.load(env=env)
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "localhost:80", "http://", "http://u:p@h", "http://h?x"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "localhost:80", "http://", "http://u:p@h", "http://h?x"]
+)
 def test_bad_address_is_refused(env, url):
     """What is no plain HTTP address is refused."""
     with pytest.raises(InvalidRequest):

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import pytest
 from fake_server import TOKEN, serving
-
 from weighbridge.client import Client
 from weighbridge.contract import errors
 from weighbridge.contract.errors import TransferError
@@ -99,9 +98,10 @@ def test_retries_wait_as_the_server_asks(home):
         b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n",
         b'HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n{"status":"ok","version":"1","time":"12:00"} ',
     ]
-    with _raw(*answers) as (url, _), Client(
-        url, retries=Retries(sleep=waited.append, fraction=lambda: 1.0)
-    ) as client:
+    with (
+        _raw(*answers) as (url, _),
+        Client(url, retries=Retries(sleep=waited.append, fraction=lambda: 1.0)) as client,
+    ):
         assert client.health().status == "ok"
     assert waited[0] == 3
     assert 0 < waited[1] < 1
@@ -134,8 +134,10 @@ def test_nothing_listening_is_said_helpfully(home):
 
 def test_strange_server_is_said(home):
     """An answer without the wanted fields says that this may be no Weighbridge server."""
-    with _raw(OK) as (url, _), Client(url) as client, pytest.raises(
-        errors.RegistryError, match="is it a Weighbridge server"
+    with (
+        _raw(OK) as (url, _),
+        Client(url) as client,
+        pytest.raises(errors.RegistryError, match="is it a Weighbridge server"),
     ):
         client.health()
 
@@ -229,9 +231,11 @@ def certificate(tmp_path):
     """A self-signed certificate for localhost."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-keyout", key, "-out", cert, "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", key, "-out", cert, "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ],
         check=True,
         capture_output=True,
     )

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from fake_server import MIB, TOKEN
-
 from weighbridge.contract import digests, manifests, types
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.transfer import plan

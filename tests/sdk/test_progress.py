@@ -4,7 +4,6 @@ import io
 
 import pytest
 from fake_server import MIB
-
 from weighbridge.contract import errors
 from weighbridge.transfer.progress import Bar, Callback, Lines, duration, for_stream, size
 
@@ -135,7 +134,8 @@ def test_sizes_for_people(count, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"), (3720, "1 h 02 min")]
+    ("seconds", "text"),
+    [(0.2, "0 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"), (3720, "1 h 02 min")],
 )
 def test_durations_for_people(seconds, text):
     """Durations are short."""

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 import weighbridge
 
 SDK = Path(__file__).resolve().parents[2] / "sdk"

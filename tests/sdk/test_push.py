@@ -2,7 +2,6 @@
 
 import pytest
 from fake_server import MIB
-
 from weighbridge.contract import errors, types
 from weighbridge.contract.digests import parse_blob
 

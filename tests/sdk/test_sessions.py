@@ -1,8 +1,15 @@
 """`with registry.version(...)`: published at the end, given up or kept on an exception."""
 
 import pytest
-
 from weighbridge.contract import errors
+
+
+def _fail(version, *checkpoints) -> None:
+    """A training run that ends badly after some checkpoints."""
+    with version as session:
+        for step, path in enumerate(checkpoints, 1):
+            session.checkpoint(step=step, files=path)
+        _ = 1 / 0
 
 
 def test_clean_end_publishes_everything(registry, state, content):
@@ -29,17 +36,15 @@ def test_clean_end_publishes_everything(registry, state, content):
 
 def test_exception_gives_the_version_up(registry, state, content):
     """An exception leaves nothing visible, and passes through."""
-    with pytest.raises(ZeroDivisionError), registry.version("p/m") as version:
-        version.add(content("a", 100))
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        _fail(registry.version("p/m"))
     assert state.versions["p", "m", 1].state == "aborted"
 
 
 def test_exception_after_checkpoints_keeps_the_version_open(registry, state, content):
     """With checkpoints the version stays open, and the exception says how to continue."""
-    with pytest.raises(ZeroDivisionError) as caught, registry.version("p/m", label="x") as version:
-        version.checkpoint(step=1, files=content("a", 100))
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError) as caught:
+        _fail(registry.version("p/m", label="x"), content("a", 100))
     assert state.versions["p", "m", 1].state == "open"
     assert "resume=True" in caught.value.__notes__[0]
     with registry.version("p/m", label="x", resume=True) as again:
@@ -51,14 +56,10 @@ def test_exception_after_checkpoints_keeps_the_version_open(registry, state, con
 
 def test_exception_in_a_resumed_version_keeps_it_open(registry, state, content):
     """A version that was continued is not given up: it may hold an earlier run's checkpoints."""
-    for resume in (False, True):
-        with (
-            pytest.raises(ZeroDivisionError),
-            registry.version("p/m", label="x", resume=resume) as version,
-        ):
-            if not resume:
-                version.checkpoint(step=1, files=content("a", 100))
-            _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        _fail(registry.version("p/m", label="x"), content("a", 100))
+    with pytest.raises(ZeroDivisionError):
+        _fail(registry.version("p/m", label="x", resume=True))
     assert state.versions["p", "m", 1].state == "open"
 
 

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from weighbridge.contract.errors import InvalidManifest, InvalidRequest
 from weighbridge.sources import collect
 

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 from fake_server import MIB
-
 from weighbridge.contract import errors
 
 
@@ -142,7 +141,7 @@ def test_store_that_is_not_there_is_a_transfer_error(registry, fake, content, mo
     """A store that cannot be reached is an error that names the address, after some tries."""
     monkeypatch.setattr("weighbridge.transfer.store.ATTEMPTS", 2)
     fake.s3_url = "http://127.0.0.1:1"
-    with pytest.raises(errors.TransferError, match="127.0.0.1:1"):
+    with pytest.raises(errors.TransferError, match=r"127\.0\.0\.1:1"):
         registry.push("p/m", content("a", 100))
 
 

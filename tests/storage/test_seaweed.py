@@ -18,9 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from weighbridge.contract.errors import Conflict, InvalidRequest, RegistryError, Unsupported
 
+from chalicelib.storage.grants import UserGrants
 from chalicelib.storage.s3 import S3Blobs
+from chalicelib.storage.s3_client import Access
 from infra.embedded import seaweed_files, webhook
 from infra.embedded.seaweed import SeaweedFS
 from tests.storage.blobs_fixtures import (
@@ -273,10 +276,15 @@ def test_ports_stay_as_they_were(tmp_path, free_port):
 
 def test_secrets_are_private(tmp_path):
     """Files that hold keys can be read by their owner only."""
-    seaweed_files.write_configuration(tmp_path, tmp_path, "a", "s3cret", None)
-    holding = [p for p in tmp_path.iterdir() if "key" in p.read_text()]
-    assert len(holding) == 3
-    assert all(path.stat().st_mode & 0o077 == 0 for path in holding)
+    hook = seaweed_files.Webhook("http://127.0.0.1:1/", "a token")
+    seaweed_files.write_configuration(tmp_path, tmp_path, "a", "s3cret", hook)
+    files = {path.name: path for path in tmp_path.iterdir()}
+    assert {"keys.json", "s3.json", "security.toml", "notification.toml"} <= set(files)
+    assert "s3cret" in files["s3.json"].read_text()
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files.values())
+    keys = files["keys.json"].read_text()
+    seaweed_files.write_configuration(tmp_path, tmp_path, "b", "other", None)
+    assert files["keys.json"].read_text() == keys
 
 
 # Serving a network
@@ -321,6 +329,17 @@ def test_others_reach_s3_over_tls_and_nothing_else(tmp_path, certificate, free_p
         with contextlib.closing(outer):
             etag = outer.put("y", b"through the outer door", if_absent=True)
             assert outer.head("y").etag == etag
+        # Users that are made inside are known outside at once.
+        access = Access(REGION, running.endpoint, ACCESS_KEY, SECRET_KEY)
+        given = UserGrants(access, running.bucket).grant("inbox/p/", 60)
+        guest = S3Blobs(
+            running.bucket, REGION, server.public_endpoint, "", given.access_key,
+            given.secret_key, str(cert),
+        )  # fmt: skip
+        with contextlib.closing(guest):
+            until(lambda: stored(guest, "inbox/p/x"))
+            with pytest.raises(ClientError, match="AccessDenied"):
+                guest.put("blobs/x", b"x")
         pids = [pid for pid in processes(tmp_path) if pid != os.getpid()]
         outside = {port for host, port in listening(pids) if host == "127.0.0.2"}
         assert outside == {free_port, server.ports["public_grpc"]}
@@ -329,6 +348,14 @@ def test_others_reach_s3_over_tls_and_nothing_else(tmp_path, certificate, free_p
         assert not speaks(("127.0.0.2", server.ports["public_grpc"]), None)
         assert not speaks(("127.0.0.2", server.ports["public_grpc"]), anyone)
         assert speaks(("127.0.0.1", server.ports["s3_grpc"]), None), "the check itself works"
+
+
+def stored(blobs: S3Blobs, key: str) -> bool:
+    """Whether the store takes an object from these credentials."""
+    with contextlib.suppress(ClientError):
+        blobs.put(key, b"x")
+        return True
+    return False
 
 
 def speaks(address: tuple[str, int], context: ssl.SSLContext | None) -> bool:

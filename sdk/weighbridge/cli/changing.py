@@ -25,7 +25,9 @@ def approve(args: Namespace, context: Context) -> int:
     screen = context.screen
     with context.registry(args) as registry:
         client = registry.client
-        version = client.version(*at) if args.dry_run else client.approve(*at, state, args.comment)
+        version = targets.ready(client.version(*at))
+        if not args.dry_run:
+            version = client.approve(ref.project, ref.model, version.number, state, args.comment)
     if args.json:
         shown = {"state": state, "comment": args.comment} if args.dry_run else version.approval
         screen.json({"dry_run": args.dry_run, "version": version.number, "approval": shown})
@@ -71,13 +73,11 @@ def tag(args: Namespace, context: Context) -> int:
             if not args.dry_run:
                 changed = client.change_model(ref.project, ref.model, tags=wanted)
         else:
-            current = client.version(ref.project, ref.model, ref.version)
+            current = targets.ready(client.version(ref.project, ref.model, ref.version))
             if not args.dry_run:
                 changed = client.change_version(ref.project, ref.model, ref.version, tags=wanted)
-    if args.dry_run:
-        after = {k: v for k, v in {**current.tags, **wanted}.items() if v}
-    else:
-        after = changed.tags
+    planned = {k: v for k, v in {**current.tags, **wanted}.items() if v}
+    after = planned if args.dry_run else changed.tags
     if args.json:
         screen.json({"dry_run": args.dry_run, "tags": after})
         return 0

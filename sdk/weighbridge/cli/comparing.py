@@ -7,7 +7,7 @@ from typing import Any
 from weighbridge.cli import exits, parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.screen import Screen, clean, describe, human_size, number, shape_text
-from weighbridge.contract import types
+from weighbridge.contract import codec, types
 from weighbridge.contract.errors import InvalidRequest
 
 SECTIONS = ("metrics", "params", "tensors", "files", "tags", "provenance")
@@ -43,7 +43,7 @@ def diff(args: Namespace, context: Context) -> int:
     screen = context.screen
     if args.json:
         shown = types.Comparison(found.references, found.versions, sections)
-        screen.json(shown)
+        screen.json({"equal": not different, **codec.encode(shown)})
     else:
         _show(screen, found.references, sections)
     return exits.DIFFERENT if different else 0

@@ -44,12 +44,12 @@ class Context:
 
         return Silent() if args.quiet else for_stream(self.screen.err)
 
-    def confirm(self, question: str, args: Namespace) -> bool:
-        """Whether to go on: asked on a terminal, given by `--yes`, else an `InvalidRequest`."""
+    def confirm(self, what: str, args: Namespace) -> bool:
+        """Whether to delete it: asked on a terminal, given by `--yes`, else an `InvalidRequest`."""
         if args.yes:
             return True
         if not self.stdin.isatty():
-            raise InvalidRequest(f"{question} Say --yes, as there is no terminal to ask on")
-        self.screen.err.write(f"{question} [y/N] ")
+            raise InvalidRequest(f"deleting {what} needs --yes, as there is no terminal to ask on")
+        self.screen.err.write(f"Delete {what}? [y/N] ")
         self.screen.err.flush()
         return self.stdin.readline().strip().lower() in ("y", "yes")

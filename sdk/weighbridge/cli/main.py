@@ -70,7 +70,8 @@ def main(
     except RegistryError as error:
         if debug:
             traceback.print_exc(file=screen.err)
-        return _fail(screen, _explained(error), exits.of(error))
+        signing_in = chosen is not None and chosen.name == "login"
+        return _fail(screen, _explained(error, signing_in), exits.of(error))
     except OSError as error:
         if debug:
             traceback.print_exc(file=screen.err)
@@ -159,9 +160,9 @@ def family(first: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _explained(error: RegistryError) -> str:
+def _explained(error: RegistryError, signing_in: bool) -> str:
     text = error.message or type(error).__name__
-    if isinstance(error, Unauthenticated) and "login" not in text:
+    if isinstance(error, Unauthenticated) and not signing_in and "login" not in text:
         text += "; sign in with `weighbridge login URL`"
     if exits.of(error) == exits.UNEXPECTED and error.request_id:
         text += f" (request {error.request_id})"

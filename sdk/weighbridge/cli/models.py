@@ -157,13 +157,14 @@ def _card(args: Namespace, context: Context) -> str | None:
 
 def _changes(screen: Screen, old: types.Model, new: types.Model, dry_run: bool) -> None:
     before, after = _flat(old), _flat(new)
+    verb = "would become" if dry_run else "is now"
     changed = [name for name in after if before.get(name) != after[name]]
-    would = "would become" if dry_run else "is now"
     for name in changed:
-        value = describe(after[name])
-        screen.line(clean(f"{name} {would} {value} (was {describe(before.get(name))})"))
+        value, was = (describe(side.get(name) or None) for side in (after, before))
+        screen.line(clean(f"{name} {verb} {value} (was {was})"))
     if not changed:
-        screen.line("nothing differs from what it was")
+        would = "would differ" if dry_run else "differs"
+        screen.line(f"nothing {would} from what it was")
 
 
 def _flat(model: types.Model) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _move(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> 
                 f"{args.expected or 'nothing'}",
                 current=current,
             )
-        version = client.version(ref.project, ref.model, selector)
+        version = targets.ready(client.version(ref.project, ref.model, selector))
         protected = any(fnmatchcase(args.name, p) for p in model.settings.protected_aliases)
         if protected and version.approval.state != "approved":
             raise Forbidden(

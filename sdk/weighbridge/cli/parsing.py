@@ -185,11 +185,11 @@ def direction(text: str) -> tuple[str, str]:
     return name, value
 
 
-def once(option: str, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+def once(noun: str, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     """The pairs as a dictionary, or `InvalidRequest` if a name stands twice."""
     found: dict[str, T] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidRequest(f"--{option} {name} is given twice")
+            raise InvalidRequest(f"the {noun} {name!r} is given twice")
         found[name] = value
     return found

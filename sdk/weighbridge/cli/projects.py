@@ -2,6 +2,7 @@
 
 import shlex
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 
 from weighbridge.cli import parsing, removing
 from weighbridge.cli.context import Context
@@ -57,6 +58,11 @@ def change(args: Namespace, context: Context) -> int:
     with context.registry(args) as registry:
         if args.dry_run:
             project = registry.client.project(name)
+            project = replace(
+                project,
+                description=project.description if args.description is None else args.description,
+                inbox=project.inbox if inbox is None else inbox,
+            )
         else:
             project = registry.client.change_project(name, args.description, inbox)
     if args.json:

@@ -62,7 +62,7 @@ def remove(target: str | Reference, args: Namespace, context: Context) -> int:
             else:
                 screen.line(f"would delete {clean(doomed.what)}")
             return 0
-        if not context.confirm(f"Delete {clean(doomed.what)}?", args):
+        if not context.confirm(clean(doomed.what), args):
             screen.remark("nothing was deleted")
             return 0
         done = doomed.delete()

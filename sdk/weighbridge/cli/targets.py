@@ -1,8 +1,9 @@
 """What a command's REF means: a project, a model, a version or a checkpoint."""
 
 from weighbridge.contract import names, references
-from weighbridge.contract.errors import InvalidName
+from weighbridge.contract.errors import Conflict, InvalidName
 from weighbridge.contract.references import LATEST, CheckpointSelector, Reference, VersionSelector
+from weighbridge.contract.types import Version
 
 LAST = CheckpointSelector("last")
 
@@ -47,6 +48,14 @@ def checkpoint(text: str) -> Reference:
 def selector(ref: Reference) -> VersionSelector:
     """The version that a reference means; without `@` the latest."""
     return ref.version or LATEST
+
+
+def ready(found: Version) -> Version:
+    """`found` if it is published, else the `Conflict` that a change of it would meet."""
+    if found.state != "ready":
+        name = numbered(found.project, found.model, found.number)
+        raise Conflict(f"{name} is {found.state}, not ready")
+    return found
 
 
 def numbered(project: str, model_name: str, number: int, checkpoint_number: int = 0) -> str:

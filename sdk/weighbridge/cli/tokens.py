@@ -4,10 +4,10 @@ from argparse import ArgumentParser, Namespace
 
 from weighbridge.cli import parsing
 from weighbridge.cli.context import Context
-from weighbridge.cli.listing import gather
-from weighbridge.cli.screen import moment, plural
+from weighbridge.cli.listing import gather, more_text
+from weighbridge.cli.screen import moment
 from weighbridge.contract import types
-from weighbridge.contract.errors import NotFound
+from weighbridge.contract.errors import InvalidRequest, NotFound
 
 
 def create_arguments(parser: ArgumentParser) -> None:
@@ -47,10 +47,14 @@ def scopes(args: Namespace) -> tuple[types.Scope, ...]:
     if args.model == "*" and args.alias == "*":
         return (types.Scope(verbs, args.project),)
     rest = verbs[1:]
+    if not rest:
+        raise InvalidRequest(
+            "reading covers whole projects: give --model or --alias with a --verb besides read"
+        )
+    if args.alias != "*" and "alias" not in rest:
+        raise InvalidRequest("--alias needs --verb alias")
     reading = types.Scope(("read",), args.project)
-    return (
-        (reading, types.Scope(rest, args.project, args.model, args.alias)) if rest else (reading,)
-    )
+    return (reading, types.Scope(rest, args.project, args.model, args.alias))
 
 
 def create(args: Namespace, context: Context) -> int:
@@ -108,7 +112,7 @@ def ls(args: Namespace, context: Context) -> int:
         ],
     )
     if found.more:
-        screen.remark(f"the first {plural(len(found.items), 'token')}; --all shows more")
+        screen.remark(more_text(len(found.items), "token"))
     return 0
 
 

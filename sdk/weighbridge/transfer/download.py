@@ -184,7 +184,7 @@ class Downloader:
                             if not count:
                                 break
                             file.write(at, view[:count])
-                            self._tally.sent(count, count)
+                            self._tally.received(count)
                             at += count
                             crew.check()
                         if at == end:

@@ -59,11 +59,6 @@ def cuts(size: int) -> tuple[Span, ...]:
     step = part_size(size)
     if not step:
         return ()
-    return spans(size, step)
-
-
-def spans(size: int, step: int) -> tuple[Span, ...]:
-    """`size` bytes in steps of `step`; the last may be shorter."""
     return tuple(
         Span(number, offset, min(step, size - offset))
         for number, offset in enumerate(range(0, size, step), 1)
@@ -86,14 +81,13 @@ class Reading:
 
 
 def reading(blob: BlobDigest) -> Reading:
-    """The ranges to fetch a blob in: its parts where its cut is known, else steps of 16 MiB."""
+    """The ranges to fetch a blob in: its parts where its cut is known, else steps of that size."""
     if blob.parts and blob.scheme == digests.CUT_SCHEME:
         parts = cuts(blob.size)
         if len(parts) == blob.parts:
             return Reading(parts, composite=True)
-    if blob.size <= PART:
-        return Reading((Span(1, 0, blob.size),), composite=False)
-    return Reading(spans(blob.size, PART), composite=False)
+    ranges = cuts(blob.size) or (Span(1, 0, blob.size),)
+    return Reading(ranges, composite=False)
 
 
 def batches(items: Sequence[T], most: int = PLAN_BLOBS) -> Iterator[Sequence[T]]:

@@ -60,24 +60,22 @@ def put(
 ) -> Literal["done", "again"]:
     """Sends `span` of `file`, repeating what fails in passing.
 
-    `done`: the store has it; `again`: a new request must be asked for. `sent(wire, first)` is
-    told of bytes that went out, and how many of them for the first time. Raises `FileChanged` if
+    `done`: the store has it; `again`: a new request must be asked for. `sent(wire, position)` is
+    told of bytes that went out, and how far into the span that was. Raises `FileChanged` if
     the file changed, `IntegrityError` if the bytes are damaged on every way, else `TransferError`.
     """
     if request.method != "PUT":
         raise TransferError(f"the server asks for a {request.method!r} where a PUT is meant")
-    attempt = high = 0
+    attempt = 0
     while True:
         crew.check()
         attempt += 1
         position = 0
 
         def count(size: int) -> None:
-            nonlocal position, high
+            nonlocal position
             position += size
-            first = max(0, position - high)
-            high += first
-            sent(size, first)
+            sent(size, position)
             crew.check()
 
         failure: Exception
@@ -106,9 +104,6 @@ def put(
             )
             step = "retry"
         if step == "done":
-            if high < span.size:
-                # The store may know the bytes before it has read them all (412).
-                sent(0, span.size - high)
             return "done"
         if step == "again":
             return "again"

@@ -15,13 +15,20 @@ class Tally:
         self.reused_bytes = 0
         self.parts_sent = 0
         self._settled: set[tuple[str, int]] = set()
+        self._reached: dict[tuple[str, int], int] = {}
 
-    def sent(self, wire: int, first: int) -> None:
-        """`wire` bytes went out or came in, `first` of them for the first time."""
+    def received(self, size: int) -> None:
+        """`size` bytes came in."""
+        with self._lock:
+            self.sent_bytes += size
+            self._progress.advance(size, 0)
+
+    def sent(self, blob: str, number: int, wire: int, position: int) -> None:
+        """`wire` bytes of a part went out, up to `position`; the observer hears of each byte once,
+        however often it is sent."""
         with self._lock:
             self.sent_bytes += wire
-            if first:
-                self._progress.advance(first, 0)
+            self._reach((blob, number), position)
 
     def reused(self, size: int) -> None:
         """`size` bytes are there already."""
@@ -32,13 +39,23 @@ class Tally:
     def held(self, blob: str, number: int, size: int) -> None:
         """The store holds a part (0: the whole blob) already; unless we sent it, it is reused."""
         with self._lock:
-            mine = (blob, number or 1) in self._settled
-            self._settled.add((blob, number or 1))
-        if not mine:
-            self.reused(size)
+            part = (blob, number or 1)
+            if part in self._settled:
+                return
+            self._settled.add(part)
+            size -= self._reached.pop(part, 0)
+        self.reused(size)
 
-    def part(self, blob: str, number: int) -> None:
+    def part(self, blob: str, number: int, size: int) -> None:
         """A part, or a whole small file, was sent and is stored."""
         with self._lock:
             self.parts_sent += 1
             self._settled.add((blob, number))
+            self._reach((blob, number), size)
+            self._reached.pop((blob, number), None)
+
+    def _reach(self, part: tuple[str, int], position: int) -> None:
+        first = position - self._reached.get(part, 0)
+        if first > 0:
+            self._reached[part] = position
+            self._progress.advance(first, 0)

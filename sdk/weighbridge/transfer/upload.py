@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from weighbridge.client import Client
 from weighbridge.contract.digests import Sha256
@@ -223,9 +224,17 @@ class Uploader:
         span: plan.Span,
         sha256: Sha256,
     ) -> str:
-        outcome = store.put(self._client.pool, request, file, span, sha256, crew, self._tally.sent)
+        outcome = store.put(
+            self._client.pool,
+            request,
+            file,
+            span,
+            sha256,
+            crew,
+            partial(self._tally.sent, file.blob, span.number),
+        )
         if outcome == "done":
-            self._tally.part(file.blob, span.number)
+            self._tally.part(file.blob, span.number, span.size)
         return outcome
 
     def _complete(self, upload: _Upload) -> None:

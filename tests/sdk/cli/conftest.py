@@ -4,9 +4,9 @@ import io
 from dataclasses import dataclass, field
 
 import pytest
+from weighbridge.cli.main import main
 
 from tests.sdk.cli.fakes import FakeRegistry, world
-from weighbridge.cli.main import main
 
 FILES = {
     "model.safetensors": b"weights",

@@ -1,17 +1,16 @@
 """What commands ask of the registry, beyond what they print."""
 
 import json
-import os
 import shlex
 from dataclasses import replace
 
 import pytest
-
-from tests.sdk.cli.fakes import FakeRegistry
 from weighbridge import config
 from weighbridge.cli import commands
 from weighbridge.contract import types
 from weighbridge.contract.errors import Unauthenticated
+
+from tests.sdk.cli.fakes import FakeRegistry
 
 CHANGING = [(c, e) for c in commands.COMMANDS if c.group == "change" for e in c.examples]
 
@@ -37,7 +36,7 @@ def test_a_dry_run_changes_nothing(line, command, example):
         ("alias vision/digits@2 production --expected 1", ("move_alias", "vision", "digits", "production", 2, 1)),
         ("alias --rm vision/digits staging", ("remove_alias", "vision", "digits", "staging")),
         ("approve vision/digits@2 --reject --comment no", ("approve", "vision", "digits", 2, "rejected", "no")),
-        ("tag vision/digits@2 a=1 --rm device", ("change_version", "vision", "digits", 2, {"a": "1", "device": ""})),
+        ("tag vision/digits@2 a=1 --rm b", ("change_version", "vision", "digits", 2, {"a": "1", "b": ""})),
         ("tag vision/digits a=1", ("change_model", "vision", "digits", None, {"a": "1"}, None)),
         ("project set vision --inbox off", ("change_project", "vision", None, False)),
         ("rm vision/digits@production:best --yes", ("delete_checkpoint", "vision", "digits", 1, 3)),
@@ -54,8 +53,8 @@ def test_a_command_asks_for_exactly_one_change(line, example, call):
 
 def test_a_token_for_a_model_reads_the_whole_project(line):
     """Reading has a scope of its own, because it covers projects."""
-    words = "token create t --verb write --verb read --project vision --model dig*".split()
-    assert line.run(*words) == 0
+    words = "token create t --verb write --verb read --project vision --model dig*"
+    assert line.run(*words.split()) == 0
     assert line.client.calls[0][2] == (
         types.Scope(("read",), "vision"),
         types.Scope(("write",), "vision", "dig*"),
@@ -77,8 +76,8 @@ def test_a_secret_is_alone_on_the_output(line):
 
 def test_model_set_keeps_what_is_not_named(line):
     """Settings are merged with what the model has."""
-    words = "model set vision/digits --direction f1=max --protect rel* --unprotect prod*".split()
-    assert line.run(*words) == 0
+    words = "model set vision/digits --direction f1=max --protect rel* --unprotect prod*"
+    assert line.run(*words.split()) == 0
     settings = line.client.calls[0][5]
     assert settings == types.ModelSettings(
         "accuracy", {"accuracy": "max", "loss": "min", "f1": "max"}, ("rel*",)
@@ -205,7 +204,7 @@ def test_login_checks_then_stores(line, folder):
     stored = config.load()
     assert (stored.url, stored.token) == ("https://models.example.org", "wb_1_secret")
     assert stored.ca_file == str(ca)
-    assert os.stat(folder / "home" / "config.json").st_mode & 0o077 == 0
+    assert (folder / "home" / "config.json").stat().st_mode & 0o077 == 0
     assert "wb_1_secret" not in line.out + line.err
 
 
@@ -308,3 +307,12 @@ def test_an_inbox_grant_can_be_evaluated_by_a_shell(line):
     assert all(shlex.split(row)[0] == "export" for row in exports)
     assert values["AWS_SECRET_ACCESS_KEY"] == "secret with spaces"
     assert values["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:8333"
+
+
+@pytest.mark.parametrize(
+    "words", ["alias vision/digits@4 canary", "approve vision/digits@4", "tag vision/digits@4 a=b"]
+)
+def test_a_dry_run_meets_the_refusal_of_the_real_thing(line, words):
+    """What is not published cannot be released, approved or tagged, in a dry run neither."""
+    assert line.run(*words.split(), "--dry-run") == 5
+    assert "vision/digits@4 is open, not ready" in line.err

@@ -3,10 +3,10 @@
 import inspect
 
 import pytest
-
-from tests.sdk.cli.fakes import FakeClient, FakeRegistry
 from weighbridge.client import Client
 from weighbridge.registry import Registry
+
+from tests.sdk.cli.fakes import FakeClient, FakeRegistry
 
 
 def _public(cls):

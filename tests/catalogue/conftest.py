@@ -1,0 +1,30 @@
+"""Shared by the catalogue's tests: the sample registry, and a site as a folder on disk."""
+
+import shutil
+
+import pytest
+from catalogue_world import world
+
+from chalicelib.catalogue import publish
+from chalicelib.catalogue.render import Renderer
+
+
+@pytest.fixture(scope="session")
+def renderer():
+    """One renderer for all tests."""
+    return Renderer()
+
+
+@pytest.fixture
+def source():
+    """A fresh sample registry."""
+    return world()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, renderer):
+    """The sample registry, rendered to a folder that tests only read."""
+    folder = tmp_path_factory.mktemp("site")
+    publish.build(world(), folder, renderer)
+    yield folder
+    shutil.rmtree(folder)

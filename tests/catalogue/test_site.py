@@ -1,0 +1,218 @@
+"""The whole rendered site: links, well-formed markup, reproducibility, size, building to a folder."""
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from catalogue_world import plain, world
+from hostile import STRINGS, hostile_world
+from markup import read
+
+from chalicelib.catalogue import publish, slugs
+from weighbridge.contract import references
+from weighbridge.contract.errors import InvalidRequest
+
+DYNAMIC = {"/compare", "/sign-in", "/sign-out"}
+MOST = 300_000
+
+
+def _tree(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def _target(page, link):
+    path = urlsplit(link).path
+    if not path:
+        return page
+    if not path.startswith("/"):
+        return f"{page.rpartition('/')[0]}/{path}".lstrip("/")
+    return (path + "index.html" if path.endswith("/") else path).lstrip("/")
+
+
+def test_every_link_leads_somewhere(site):
+    """No page of the site has a broken link, a missing anchor or a reference that does not parse."""
+    files = _tree(site)
+    pages = {name: read(data) for name, data in files.items() if name.endswith(".html")}
+    assert len(pages) > 120
+    broken = []
+    for name, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.path in DYNAMIC:
+                for text in parse_qs(parts.query).get("ref", []):
+                    references.parse(text)
+                continue
+            target = _target(name, link)
+            if target not in files:
+                broken.append((name, link))
+            elif parts.fragment and parts.fragment not in pages[target].ids:
+                broken.append((name, link))
+    assert broken == []
+
+
+def test_every_page_is_reached_from_home(site):
+    """Whatever is rendered can be found by following links."""
+    files = _tree(site)
+    seen, todo = set(), ["index.html"]
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in files or not name.endswith(".html"):
+            continue
+        seen.add(name)
+        todo += [_target(name, link) for link in read(files[name]).links]
+    pages = {n for n in files if n.endswith(".html")} - {"404.html"}
+    unreached = {n for n in pages - seen if not ("/versions/" in n or "/checkpoints/" in n)}
+    assert unreached == set()
+
+
+def test_every_page_is_well_formed(site):
+    """Only known elements, each closed; no inline script or style; one h1; ids used once."""
+    for name, data in _tree(site).items():
+        if name.endswith(".html"):
+            found = read(data)
+            assert found.problems == [], name
+            assert all(src.startswith("/static/") for src in found.scripts)
+            assert len(data) < MOST, name
+
+
+def test_json_beside_each_page(site):
+    """Each page below a project has canonical JSON with the same data."""
+    files = _tree(site)
+    for name, data in files.items():
+        if name.startswith("p/") and name.endswith("/index.html"):
+            beside = files[name.replace("index.html", "index.json")]
+            value = json.loads(beside)
+            again = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+            assert again == beside
+            assert value["kind"] == slugs.parse_path(f"/{name[:-10]}").kind.replace(
+                "range", "versions"
+            )
+            assert data
+    version = json.loads(files["p/vision/digits/8/index.json"])
+    assert version["version"]["metrics"]["accuracy"] == 0.975
+    assert version["files"][1]["facts"]["tensors"][0]["name"] == "hidden.weight"
+    assert version["checkpoints"]["count"] == 24
+
+
+def test_many_tensors_lie_in_a_file_of_their_own(site):
+    """Above 200 tensors the page's JSON stays small, and `tensors.json` has them all."""
+    folder = site / "p/text-embeddings/all-MiniLM-L6-v2"
+    assert not (folder / "1/tensors.json").exists()
+    index = json.loads((folder / "3/index.json").read_bytes())
+    assert [f["facts"]["tensors"] for f in index["files"]] == [[], [], [], []]
+    assert index["tensors"] == 199 or (folder / "3/tensors.json").exists()
+
+
+def test_above_two_hundred(tmp_path, source, renderer):
+    """The threshold itself: 201 tensors go aside."""
+    from catalogue_world import tensor, weights
+
+    for count in (200, 201):
+        tensors = tuple(tensor(f"block.{n}.weight", 4) for n in range(count))
+        source.add_facts("p1", "digits", 1, weights("model.safetensors", tensors))
+        publish.build(source, tmp_path / str(count), renderer)
+        folder = tmp_path / str(count) / "p/vision/digits/1"
+        assert (folder / "tensors.json").exists() == (count > 200)
+    aside = json.loads((folder / "tensors.json").read_bytes())
+    assert len(aside["files"][0]["tensors"]) == 201
+
+
+def test_two_renderings_are_identical(site, tmp_path, renderer):
+    """The same data gives the same bytes, at another time and by another renderer."""
+    other = world()
+    other.clock += 10**9
+    publish.build(other, tmp_path / "again")
+    assert _tree(site) == _tree(tmp_path / "again")
+
+
+def test_a_built_folder_follows_the_data(tmp_path, source, renderer):
+    """Building again changes only what changed, and removes what is gone."""
+    out = tmp_path / "site"
+    publish.build(source, out, renderer)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    del source.versions["p1", "faces", 5]
+    source.add_version("p1", "faces", 6, metrics={"top1": 0.9})
+    model = source.model_list["p1", "faces"]
+    model.aliases["production"] = 6
+    publish.build(source, out, renderer)
+    assert not (out / "p/vision/faces/5").exists()
+    assert (out / "p/vision/faces/6/index.html").exists()
+    untouched = [p for p, at in before.items() if p.exists() and p.stat().st_mtime_ns == at]
+    assert out / "p/vision/digits/8/index.html" in untouched
+    assert out / "p/vision/faces/index.html" not in untouched
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path, source, renderer):
+    """A folder with other things in it is refused, and nothing of it is touched."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InvalidRequest):
+        publish.build(source, tmp_path, renderer)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.fixture(scope="module")
+def hostile_site(tmp_path_factory, renderer):
+    """Every text of this site is a hostile string."""
+    folder = tmp_path_factory.mktemp("hostile")
+    publish.build(hostile_world(), folder, renderer)
+    return _tree(folder)
+
+
+def test_there_are_sixty_hostile_strings():
+    """The list does not shrink."""
+    assert len(set(STRINGS)) >= 60
+
+
+def test_hostile_strings_are_text_only(hostile_site):
+    """No string becomes an element, an attribute, a comment or a foreign address."""
+    for name, data in hostile_site.items():
+        if name.endswith(".html"):
+            assert read(data).problems == [], name
+
+
+def test_hostile_strings_leave_no_control_character(hostile_site):
+    """Null bytes and escapes become visible signs; directions are isolated or taken out."""
+    for name, data in hostile_site.items():
+        if not name.endswith(".html"):
+            continue
+        text = data.decode("utf-8")
+        assert not any(ord(c) < 32 and c not in "\n\t" for c in text), name
+        for piece in text.split("\u202e")[:-1]:
+            inside = max(piece.rfind("<bdi"), piece.rfind("<pre"), piece.rfind("<code"))
+            assert inside > max(piece.rfind("</bdi>"), piece.rfind("</pre>")), name
+
+
+def test_hostile_pages_stay_whole(hostile_site):
+    """Every hostile model, version and series has its page, and its JSON tells the very string."""
+    versions = [n for n in hostile_site if n.endswith("/2/index.json")]
+    assert len(versions) == len(STRINGS)
+    labels = {json.loads(hostile_site[n])["version"]["label"] for n in versions}
+    assert labels == set(STRINGS)
+
+
+def test_an_empty_registry_says_what_to_do(tmp_path, renderer):
+    """Without anything the home page names the command that begins."""
+    from catalogue_world import FakeSource
+
+    publish.build(FakeSource(), tmp_path / "site", renderer)
+    assert b"weighbridge push" in (tmp_path / "site/index.html").read_bytes()
+
+
+def test_a_model_without_versions_says_what_to_do(site):
+    """An empty model names the command with its own reference."""
+    text = (site / "p/vision/empty-so-far/index.html").read_text()
+    assert "weighbridge push Vision/empty-so-far" in text
+
+
+def test_a_version_with_very_many_files_stays_readable(tmp_path, source, renderer):
+    """A thousand files are cut to what a page can bear, with the command for the rest."""
+    files = [plain(f"shard-{n:05d}.bin", 10**9) for n in range(1000)]
+    source.add_facts("p1", "digits", 1, *files)
+    publish.build(source, tmp_path / "site", renderer)
+    data = (tmp_path / "site/p/vision/digits/1/index.html").read_bytes()
+    assert len(data) < MOST
+    assert b"500 more files" in data

@@ -1,0 +1,54 @@
+"""The promises of the architecture, as property tests against every table engine."""
+
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from moto import mock_aws
+
+from chalicelib.storage.dynamo import DynamoTable
+from chalicelib.storage.sqlite import SqliteTable
+from tests.storage.promise_machine import Promises
+
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+def walk(make, examples, steps):
+    class Machine(Promises):
+        def make_table(self):
+            return make()
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, deadline=None,
+            suppress_health_check=QUIET,
+        ),
+    )  # fmt: skip
+
+
+def test_promises_hold_on_sqlite():
+    """Random walks over the registry on SQLite break no promise."""
+    with tempfile.TemporaryDirectory() as folder:
+        walk(lambda: SqliteTable(str(Path(folder) / uuid.uuid4().hex)), 60, 40)
+
+
+def dynamo(endpoint=""):
+    table = DynamoTable(f"promises-{uuid.uuid4().hex[:8]}", "us-east-1", endpoint)
+    table.create_table()
+    return table
+
+
+def test_promises_hold_on_dynamodb_by_moto(aws_credentials):
+    """Random walks over the registry on DynamoDB (moto) break no promise."""
+    with mock_aws():
+        walk(dynamo, 4, 25)
+
+
+@pytest.mark.real
+def test_promises_hold_on_dynamodb_by_ministack(aws_credentials, emulated_aws):
+    """Random walks over the registry on DynamoDB (MiniStack) break no promise."""
+    walk(lambda: dynamo(emulated_aws.endpoint), 8, 30)
