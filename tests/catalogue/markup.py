@@ -3,6 +3,7 @@
 
 from html.parser import HTMLParser
 
+OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 VOID = {"meta", "link", "img", "input", "br"}
 SVG = {"svg", "path", "g", "title"}
 ELEMENTS = {
@@ -28,6 +29,7 @@ class Found(HTMLParser):
         self.title: list[str] = []
         self.headings: list[str] = []
         self.scripts: list[str] = []
+        self.loose: list[str] = []
 
     def handle_starttag(self, tag, attrs):
         if tag not in ELEMENTS:
@@ -42,6 +44,8 @@ class Found(HTMLParser):
                     self.problems.append(f"{tag} {name}={value}")
                 if value.startswith("//"):
                     self.problems.append(f"{tag} {name}={value}")
+            if name in ("title", "aria-label", "placeholder") and OVERRIDES & set(value):
+                self.loose.append(value)
             if name == "id":
                 self.ids.append(value)
             if name in ("aria-labelledby", "aria-describedby", "for"):
@@ -65,6 +69,9 @@ class Found(HTMLParser):
             self.problems.append(f"</{tag}> out of place")
 
     def handle_data(self, data):
+        isolated = {"bdi", "pre", "code"} & set(self.open)
+        if OVERRIDES & set(data) and not isolated:
+            self.loose.append(data)
         if self.open and self.open[-1] == "script" and data.strip():
             self.problems.append(f"inline script {data[:40]}")
         if self.open == ["html", "head", "title"]:

@@ -267,15 +267,22 @@ def test_a_server_that_is_down_is_a_bad_gateway():
 def test_a_server_that_breaks_off_is_not_taken_for_whole():
     """An answer cut short upstream is cut short for the client too."""
 
-    def short(environ, start_response):
-        start_response("200 OK", [("Content-Length", "100")])
-        return [b"only this"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
-    with listening(short) as target, proxying(f"http://127.0.0.1:{target}") as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("GET", "/")
-        with contextlib.closing(connection), pytest.raises(http.client.IncompleteRead):
-            connection.getresponse().read()
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with proxying(f"http://127.0.0.1:{server.getsockname()[1]}") as port:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/")
+            with contextlib.closing(connection), pytest.raises(http.client.IncompleteRead):
+                connection.getresponse().read()
+        thread.join(10)
 
 
 def test_tls_is_added_and_checked(tmp_path):
@@ -299,7 +306,7 @@ def test_the_proxy_listens_on_loopback_only(listen):
 @pytest.mark.parametrize("listen", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", ":-1"])
 def test_a_malformed_address_is_refused(listen):
     """The message shows the form that is wanted."""
-    with pytest.raises(InvalidRequest, match="PORT|loopback"):
+    with pytest.raises(InvalidRequest, match=r"PORT|loopback"):
         proxy.address(listen)
 
 

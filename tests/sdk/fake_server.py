@@ -412,7 +412,8 @@ class Handler(BaseHTTPRequestHandler):
         if not upload.complete:
             numbers = sorted(upload.parts)
             if numbers != list(range(1, wanted.parts + 1)):
-                raise errors.Conflict("parts are missing")
+                missing = sorted(set(range(1, wanted.parts + 1)) - set(numbers))
+                raise errors.IntegrityError("parts are missing", missing=missing)
             found = digests.composite(upload.parts[n][0] for n in numbers)
             if found != wanted.sha256:
                 raise errors.IntegrityError("other bytes")

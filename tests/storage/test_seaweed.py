@@ -175,7 +175,7 @@ def test_a_data_folder_serves_one_instance(tmp_path, monkeypatch):
 
 @pytest.mark.real
 def test_all_listeners_are_on_loopback(tmp_path):
-    """Without TLS nothing listens but on 127.0.0.1, and no page of master or filer answers."""
+    """Without TLS nothing listens but on 127.0.0.1, and nothing answers who has no key."""
     with make(tmp_path) as server:
         pids = [pid for pid in processes(tmp_path) if pid != os.getpid()]
         addresses = listening(pids)
@@ -188,6 +188,8 @@ def test_all_listeners_are_on_loopback(tmp_path):
             ("filer", "/buckets/"),
             ("volume", "/1,01"),
             ("volume", "/ui/index.html"),
+            ("s3", "/"),
+            ("s3", "/weighbridge-local/started"),
         ):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(f"http://127.0.0.1:{server.ports[role]}{page}", timeout=5)

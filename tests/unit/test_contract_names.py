@@ -1,5 +1,7 @@
 """The grammar of names: what is legal, what is refused, and with which error."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,10 +34,8 @@ def test_a_name_is_returned_unchanged_or_refused(text):
         names.step_name, names.file_path, lambda t: names.key("metric", t),
     )  # fmt: skip
     for parse in parsers:
-        try:
+        with suppress(InvalidRequest):
             assert parse(text) == text
-        except InvalidRequest as error:
-            assert error.message
 
 
 @pytest.mark.parametrize("value", [None, 7, b"x", ["a"], 1.5])

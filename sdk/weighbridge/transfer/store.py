@@ -22,11 +22,12 @@ _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A part of a file as a request's body. `sent` is told of each block that went out."""
+    """A part of a file as a request's body. `sent` is told the size of each block that went out,
+    and how far into the part that was."""
 
     file: Hashed
     span: plan.Span
-    sent: Callable[[int], None]
+    sent: Callable[[int, int], None]
 
     @property
     def size(self) -> int:
@@ -45,7 +46,7 @@ class FileBody:
                     raise hashing.changed(self.file.path)
                 yield view[:count]
                 left -= count
-                self.sent(count)
+                self.sent(count, self.span.size - left)
 
 
 def put(
@@ -66,18 +67,15 @@ def put(
     """
     if request.method != "PUT":
         raise TransferError(f"the server asks for a {request.method!r} where a PUT is meant")
+
+    def count(wire: int, position: int) -> None:
+        sent(wire, position)
+        crew.check()
+
     attempt = 0
     while True:
         crew.check()
         attempt += 1
-        position = 0
-
-        def count(size: int) -> None:
-            nonlocal position
-            position += size
-            sent(size, position)
-            crew.check()
-
         failure: Exception
         try:
             body = FileBody(file, span, count)

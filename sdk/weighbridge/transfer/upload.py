@@ -12,13 +12,13 @@ from weighbridge.contract.digests import Sha256
 from weighbridge.contract.errors import (
     Conflict,
     Gone,
-    InvalidRequest,
+    IntegrityError,
     NotFound,
     RegistryError,
     TransferError,
 )
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import BlobPlan, Part, PutDone, SignedRequest
+from weighbridge.contract.types import Part, PutDone, SignedRequest
 from weighbridge.sources import Source
 from weighbridge.transfer import hashing, plan, store
 from weighbridge.transfer.crew import Crew
@@ -137,11 +137,20 @@ class Uploader:
     # Planning, in the calling thread
 
     def _round(self, crew: Crew, files: Sequence[Hashed]) -> None:
+        fresh = []
+        for file in files:
+            if file.blob in self._journal.uploads:
+                # Its upload is known: the store's list of parts says what is left.
+                self._submit_parts(crew, file, self._journal.uploads[file.blob])
+            else:
+                fresh.append(file)
         done = self._take_done()
-        answer = self._client.plan(self._project, [file.blob for file in files], done)
+        if not fresh and not done:
+            return
+        answer = self._client.plan(self._project, [file.blob for file in fresh], done)
         self._settle(done)
         by_blob = {item.blob: item for item in answer.blobs}
-        for file in files:
+        for file in fresh:
             item = by_blob.get(file.blob)
             if item is None:
                 raise TransferError(f"the server's plan says nothing about {file.path}")
@@ -151,7 +160,7 @@ class Uploader:
             elif item.action == "put" and item.request is not None and not file.parts:
                 self._submit_put(crew, file, item.key, item.request)
             elif item.action == "multipart" and file.parts:
-                self._submit_parts(crew, file, item)
+                self._submit_parts(crew, file, item.upload)
             else:
                 raise TransferError(f"the server's plan for {file.path} cannot be carried out")
 
@@ -167,18 +176,15 @@ class Uploader:
 
         crew.submit(task)
 
-    def _submit_parts(self, crew: Crew, file: Hashed, item: BlobPlan) -> None:
-        remembered = self._journal.uploads.get(file.blob)
-        upload = _Upload(file, remembered or item.upload)
+    def _submit_parts(self, crew: Crew, file: Hashed, identifier: str) -> None:
+        upload = _Upload(file, identifier)
         spans = {span.number: span for span in hashing.parts_of(file)}
         for page in plan.batches(file.parts, plan.SIGN_PARTS):
             try:
                 answer = self._client.sign_parts(self._project, upload.upload, page)
-            except (NotFound, Gone, Conflict) as error:
-                # An upload that was completed or swept since; another plan tells which.
+            except (NotFound, Gone, Conflict):
+                # The upload was completed or swept meanwhile: a new plan tells which.
                 self._journal.settled(file.blob)
-                if upload.upload != remembered and not isinstance(error, (NotFound, Gone)):
-                    raise
                 upload.stale = True
                 break
             self._journal.upload_began(file.blob, upload.upload)
@@ -248,7 +254,11 @@ class Uploader:
         except (NotFound, Gone):
             self._journal.settled(file.blob)
             self._send_again(file)
-        except (Conflict, InvalidRequest):
+        except IntegrityError as error:
+            if not error.details.get("missing"):
+                raise
+            self._send_again(file)
+        except Conflict:
             self._send_again(file)
         else:
             self._journal.settled(file.blob)

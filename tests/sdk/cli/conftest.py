@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 from weighbridge.cli.main import main
 
-from tests.sdk.cli.fakes import FakeRegistry, world
+from tests.sdk.cli.fake_registry import FakeRegistry
+from tests.sdk.cli.world import world
 
 FILES = {
     "model.safetensors": b"weights",

@@ -10,7 +10,7 @@ from weighbridge.cli import commands
 from weighbridge.contract import types
 from weighbridge.contract.errors import Unauthenticated
 
-from tests.sdk.cli.fakes import FakeRegistry
+from tests.sdk.cli.fake_registry import FakeRegistry
 
 CHANGING = [(c, e) for c in commands.COMMANDS if c.group == "change" for e in c.examples]
 

@@ -6,7 +6,8 @@ import pytest
 from weighbridge.client import Client
 from weighbridge.registry import Registry
 
-from tests.sdk.cli.fakes import FakeClient, FakeRegistry
+from tests.sdk.cli.fake_client import FakeClient
+from tests.sdk.cli.fake_registry import FakeRegistry
 
 
 def _public(cls):
