@@ -41,11 +41,11 @@ def _render(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:
     changes = []
     for item in entries:
         event = outbox.event_of(item)
-        changes.append(Change.of(event, [int(n) for n in item.doc["versions"]]))
-        if "clean" in event.details:
-            sweep.clean_version(
-                stores, project_id, event.details["model_id"], event.details["clean"]
-            )
+        model_id = str(item.doc.get("model_id", ""))
+        numbers = tuple(int(n) for n in item.doc["versions"])
+        changes.append(Change(event.model, numbers, event.kind, model_id))
+        if clean := int(item.doc.get("clean", 0)):
+            sweep.clean_version(stores, project_id, model_id, clean)
         if event.kind == "project.deleted":
             publish.remove_project(stores.site, event.subject)
     publish.publish(RegistrySource(stores), stores.site, project_id, changes)

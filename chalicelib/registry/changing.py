@@ -152,7 +152,7 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
             outbox.entry(
                 stores, record.project_id, "version.deleted", by, model=model,
                 subject=f"{model}@{target}", versions=[target],
-                details={"clean": target, "model_id": record.id},
+                clean=target, model_id=record.id,
             ),
         ]  # fmt: skip
         if current.version.label:

@@ -262,7 +262,7 @@ def delete(stores: Stores, by: str, project: str, name: str) -> Deleted:
         )
     event = outbox.entry(
         stores, record.project_id, "model.deleted", by, model=name, subject=name,
-        details={"id": record.id},
+        model_id=record.id,
     )  # fmt: skip
     stores.table.transact([
         Delete(record.key), Delete(keys.model_name(record.project_id, record.id)), event

@@ -28,16 +28,23 @@ def entry(
     versions: Iterable[int] = (),
     details: dict[str, Any] | None = None,
     order: int = 0,
+    model_id: str = "",
+    clean: int = 0,
 ) -> Put:
     """The outbox entry to write with a change. `versions` are those whose pages are stale.
 
     A `kind` that begins with `~` makes no line in the history. `order` (a revision) sorts changes
-    of one model that fall into the same millisecond.
+    of one model that fall into the same millisecond. `model_id` is for a model that will be gone;
+    `clean` is the number of its version whose references are to be given up.
     """
     now = stores.now()
     identifier = event_id(now, f"{order & 0xFFFFFF:06x}{stores.random()}")
     event = Event(identifier, iso(now), kind, by, model, subject, details or {})
-    doc = {"event": codec.encode(event), "versions": list(versions)}
+    doc: dict[str, Any] = {"event": codec.encode(event), "versions": list(versions)}
+    if model_id:
+        doc["model_id"] = model_id
+    if clean:
+        doc["clean"] = clean
     return Put(Item(Key(keys.of_outbox(project_id), identifier), {}, doc))
 
 

@@ -291,7 +291,7 @@ def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Ver
     event = outbox.entry(
         stores, record.project_id, "version.aborted", by, model=record.model.name,
         subject=f"{record.model.name}@{number}", versions=[number],
-        details={"clean": number, "model_id": record.id},
+        clean=number, model_id=record.id,
     )  # fmt: skip
     writes: list[Write] = [
         Delete(keys.version(record.id, keys.OPEN, number), (Equal("state", "open"),)),
