@@ -38,6 +38,7 @@ TENSORS = "tensors.json"
 INLINE_TENSORS = 200
 MOST_FILES = 500
 MOST_METADATA = 50
+MOST_CHECKPOINTS = 350
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +329,7 @@ def checkpoints_page(view: CheckpointsView) -> Page:
         path, "checkpoints.html",
         {"title": f"Checkpoints of {ref}", "view": view, "version": version, "model": model,
          "ref": ref, "crumbs": crumbs(model.project, model, version.number),
-         "rows": view.checkpoints[::-1], "columns": columns,
+         "rows": view.checkpoints[::-1][:MOST_CHECKPOINTS], "columns": columns,
          "charts": [chart for chart in drawn if chart],
          "components": any(c.component for c in view.checkpoints),
          "names": any(c.name for c in view.checkpoints),

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.contract.errors import Unsupported
-
 from chalicelib.registry.ports import Credentials
 from chalicelib.storage.s3_client import Access, connect_iam, connect_sts, translated
+from weighbridge.contract.errors import Unsupported
 
 if TYPE_CHECKING:
     from chalicelib.settings import Settings

@@ -15,11 +15,10 @@ from threading import RLock
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from weighbridge.contract import digests
-from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
-
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage.s3 import MAX_SIGNED_SECONDS, disposition
+from weighbridge.contract import digests
+from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 MIN_PART = 5 * 1024**2
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")

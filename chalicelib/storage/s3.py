@@ -13,12 +13,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from weighbridge.contract.digests import Sha256, to_base64
-from weighbridge.contract.errors import Unavailable
-
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage import s3_copies, s3_parts
 from chalicelib.storage.s3_client import COPY_SECONDS, Access, connect, error_code, translated
+from weighbridge.contract.digests import Sha256, to_base64
+from weighbridge.contract.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -171,14 +170,10 @@ class S3Blobs:
         """What the store says of the object, checksum included."""
         with translated(f"object {key!r}"):
             answer = self._s3.head_object(**self._at(key), ChecksumMode="ENABLED")
-        return Head(
-            key,
-            answer["ContentLength"],
-            bare(answer["ETag"]),
-            answer.get("ChecksumSHA256", ""),
-            int(answer["LastModified"].timestamp()),
-            answer.get("Metadata", {}),
-        )
+        checksum = answer.get("ChecksumSHA256", "")
+        sha256, metadata = s3_copies.told(checksum, answer.get("Metadata", {}))
+        modified = int(answer["LastModified"].timestamp())
+        return Head(key, answer["ContentLength"], bare(answer["ETag"]), sha256, modified, metadata)
 
     def read(self, key: str, start: int = 0, length: int | None = None, etag: str = "") -> bytes:
         """A range of the object's bytes, cut at its end, as slicing does.

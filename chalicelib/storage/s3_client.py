@@ -8,9 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
-
 from chalicelib.registry.ports import Precondition
+from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -17,6 +17,7 @@ PART = GIB // 2
 _READ = 8 * 1024**2
 _AT_ONCE = 8
 _EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+_WHOLE = "whole-sha256"
 _TYPE = "application/octet-stream"
 
 
@@ -25,7 +26,8 @@ class Copies:
 
     A digest counts only if the copy itself answered it: SeaweedFS answers none to CopyObject and
     hands on what the source's writer had declared. It does hash what it copies as a part, so there
-    the object becomes a multipart upload of one part, whose digest is that of the whole object.
+    the object becomes a multipart upload of one part, whose digest is that of the whole object, and
+    is kept in the object's metadata (`told`).
     """
 
     def __init__(self) -> None:
@@ -35,7 +37,10 @@ class Copies:
         """Copies `source` if it still has `etag`; answers the copy's SHA-256 as S3 writes it."""
         condition = f'"{etag}"'
         size = s3.head_object(Bucket=bucket, Key=source, IfMatch=condition)["ContentLength"]
-        if size <= LARGEST_COPY and (self._hashes or not size):
+        if not size:
+            s3.put_object(Bucket=bucket, Key=target, ChecksumSHA256=_EMPTY, ContentType=_TYPE)
+            return _EMPTY
+        if size <= LARGEST_COPY and self._hashes:
             # The metadata of the source is its writer's; nothing of it is taken over.
             result = s3.copy_object(
                 Bucket=bucket,
@@ -49,8 +54,6 @@ class Copies:
             digest = result.get("ChecksumSHA256", "")
             if digest and "-" not in digest:
                 return digest
-            if not size:
-                return _EMPTY
             self._hashes = False
         return _copy_parts(s3, bucket, source, condition, target, size)
 
@@ -88,7 +91,32 @@ def _copy_parts(
             s3.abort_multipart_upload(Bucket=bucket, Key=target, UploadId=upload)
         raise
     digest = answers[0].get("ChecksumSHA256") if len(answers) == 1 else done.get("ChecksumSHA256")
-    return digest or _hashed(s3, bucket, target, size)
+    digest = digest or _hashed(s3, bucket, target, size)
+    if "-" not in digest:
+        s3.copy_object(
+            Bucket=bucket,
+            Key=target,
+            CopySource={"Bucket": bucket, "Key": target},
+            MetadataDirective="REPLACE",
+            Metadata={_WHOLE: digest},
+            ContentType=_TYPE,
+        )
+    return digest
+
+
+def told(checksum: str, metadata: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The SHA-256 of an object from what its head says, and the metadata that is not ours.
+
+    The store's checksum of an object of one part is the hash of that part's hash. So a note that
+    matches it can only be the true digest, whoever wrote it; any other note is worth nothing.
+    """
+    others = {name: value for name, value in metadata.items() if name != _WHOLE}
+    with contextlib.suppress(KeyError, ValueError):
+        raw = base64.b64decode(metadata[_WHOLE], validate=True)
+        twice = base64.b64encode(hashlib.sha256(raw).digest()).decode("ascii")
+        if len(raw) == hashlib.sha256().digest_size and checksum == f"{twice}-1":
+            return metadata[_WHOLE], others
+    return checksum, others
 
 
 def _named(number: int, answer: Any) -> Any:

@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.contract.digests import Sha256, from_base64, to_base64
-
 from chalicelib.registry.ports import StoredPart
+from weighbridge.contract.digests import Sha256, from_base64, to_base64
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,7 +5,7 @@ program (`weed s3`) speaks TLS on the address that others reach. Both run under 
 they end with us however we end.
 
 Seconds until reads and writes work, on 2 cores (`tests/storage/test_seaweed.py` holds them to the
-limits of the issue): first start 2, after our stop 2, after `kill -9` 2. Two things make that so:
+limits): first start 2.8, after our stop 2.2, after `kill -9` 2.3. Two things make that so:
 `-master.peers=none` (with an election the volume server finds no leader and tries again after 5 s),
 and that nothing is lost by killing it: it takes 16 s to stop when asked, all of it waiting.
 """
@@ -27,6 +27,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from chalicelib.storage.s3 import S3Blobs
+from infra.embedded import seaweed_files
+from infra.embedded.seaweed_files import LOOPBACK, Webhook
 from weighbridge.contract.errors import (
     Conflict,
     InvalidRequest,
@@ -34,10 +37,6 @@ from weighbridge.contract.errors import (
     Unavailable,
     Unsupported,
 )
-
-from chalicelib.storage.s3 import S3Blobs
-from infra.embedded import seaweed_files
-from infra.embedded.seaweed_files import LOOPBACK, Webhook
 
 REGION = "us-east-1"
 START_SECONDS = 60.0

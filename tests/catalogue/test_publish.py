@@ -63,9 +63,6 @@ def test_pages_come_before_the_pages_that_list_them(store, source, renderer):
     report = publish.publish(source, store, "p1", [_published(source, 10)], renderer)
     order = [key for key in report.created if key.endswith(".html")]
     assert order == [
-        f"{DIGITS}9/checkpoints/index.html", f"{DIGITS}9/index.html",
-        f"{DIGITS}versions/1-100/index.html", f"{DIGITS}index.html", "p/vision/index.html",
-    ] or order == [
         f"{DIGITS}10/checkpoints/index.html", f"{DIGITS}10/index.html",
         f"{DIGITS}9/checkpoints/index.html", f"{DIGITS}9/index.html",
         f"{DIGITS}versions/1-100/index.html", f"{DIGITS}index.html", "p/vision/index.html",

@@ -301,3 +301,15 @@ def test_parents_must_be_ready_versions(stores):
         publish(stores, {"a": b"y"}, parents=(f"vision/digits@{opened.number}",))
     with pytest.raises(NotFound):
         publish(stores, {"a": b"y"}, parents=("vision/digits@99",))
+
+
+def test_a_damaged_file_is_refused_also_when_it_was_indexed_as_a_plain_one(stores):
+    """The name claims the format, whatever the indexer took the bytes for."""
+    from chalicelib.indexing import objects
+
+    opened = begin(stores)
+    entries = upload(stores, "vision", {"model.safetensors": safetensors_file(b"")})
+    for head in stores.blobs.list("blobs/").heads:
+        objects.look(stores, head.key)
+    with pytest.raises(IntegrityError, match="empty"):
+        commit(stores, opened.number, entries)

@@ -2,6 +2,7 @@
 
 import pytest
 from fake_server import TOKEN, serving
+
 from weighbridge import Registry
 
 

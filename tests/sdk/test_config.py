@@ -4,6 +4,7 @@ import json
 import stat
 
 import pytest
+
 from weighbridge import Registry, config
 from weighbridge.contract.errors import InvalidRequest
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from fake_server import MIB, TOKEN
+
 from weighbridge.contract import digests, manifests, types
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.transfer import plan

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+
 from weighbridge import provenance
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import weighbridge
 
 SDK = Path(__file__).resolve().parents[2] / "sdk"

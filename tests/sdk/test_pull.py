@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fake_server import MIB
+
 from weighbridge.contract import digests, errors, manifests
 from weighbridge.contract.manifests import FileEntry
 

@@ -2,6 +2,7 @@
 
 import pytest
 from fake_server import MIB
+
 from weighbridge.contract import errors, types
 from weighbridge.contract.digests import parse_blob
 

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from fake_server import MIB, TOKEN
+
 from weighbridge.transfer.journal import open_journal
 
 SDK = Path(__file__).resolve().parents[2] / "sdk"
@@ -42,17 +44,20 @@ class Killer:
         self.exposed = 0
         """Requests that were under way at a kill: only these may be repeated."""
         self._left = 0
+        self._killed = False
         self.process = None
         state.before = self._arrived
         state.hold = self._acted
 
     def at(self, request: int, process) -> None:
         with self._lock:
-            self._left, self.process = request, process
+            self._left, self.process, self._killed = request, process, False
 
     def _arrived(self, kind, path) -> None:
         with self._lock:
             self._under_way += 1
+            # What had left the client before it died may arrive after.
+            self.exposed += self._killed
 
     def _acted(self, kind, path) -> None:
         with self._lock:
@@ -60,7 +65,16 @@ class Killer:
             if self._left == 0:
                 self.process.send_signal(signal.SIGKILL)
                 self.exposed += self._under_way
+                self._killed = True
             self._under_way -= 1
+
+
+def _settle() -> None:
+    """Waits until the server has dealt with all that a killed client left in its sockets."""
+    deadline = time.monotonic() + 30
+    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -87,6 +101,7 @@ def test_push_killed_at_ten_moments_resumes(fake, state, folder, seed):
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, err
+        _settle()
         kills += 1
         committed = [path for _, path, _ in state.seen if path.endswith("/commit")]
         assert len(state.ready()) <= len(committed)
@@ -119,7 +134,7 @@ def test_resumed_push_does_not_send_what_is_stored(fake, state, folder):
     assert parts.is_set()
     assert state.ready() == []
     total = sum(path.stat().st_size for path in folder.iterdir())
-    # The server may still be reading what was in its sockets when the client died.
+    _settle()
     stored_before = dict(state.stored)
     second = _start(fake, folder)
     out, err = second.communicate(timeout=60)

@@ -1,6 +1,7 @@
 """`with registry.version(...)`: published at the end, given up or kept on an exception."""
 
 import pytest
+
 from weighbridge.contract import errors
 
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from weighbridge.contract.errors import InvalidManifest, InvalidRequest
 from weighbridge.sources import collect
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from fake_server import MIB
+
 from weighbridge.contract import errors
 
 

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.contract import digests, types
 from weighbridge.contract.errors import TooLarge
 from weighbridge.contract.manifests import MAX_SIZE

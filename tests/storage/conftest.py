@@ -1,7 +1,7 @@
 """The table engines, each as a `place` that any number of threads and processes can open."""
 
-import uuid
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,17 +22,13 @@ def emulated_aws() -> Iterator[Stack]:
         yield stack
 
 
-def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    name = f"table-{uuid.uuid4().hex[:12]}"
-    request.getfixturevalue("aws_credentials")
-    if request.param == SQLITE:
-        yield Place("sqlite", str(tmp_path / "catalog.db"))
-    elif request.param == MOTO:
-        with mock_aws():
-            yield Place("dynamodb", name)
-    else:
-        stack: Stack = request.getfixturevalue("emulated_aws")
-        yield Place("dynamodb", name, stack.endpoint)
+@pytest.fixture(scope="session")
+def clients() -> Iterator[dict[str, Opened]]:
+    """Tables of emulators by endpoint: to make a client takes longer than most tests."""
+    tables: dict[str, Opened] = {}
+    yield tables
+    for table in tables.values():
+        table.close()
 
 
 @pytest.fixture
@@ -40,6 +36,20 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here can reach an account of anybody's."""
     for name, value in AWS_ENV.items():
         monkeypatch.setenv(name, value)
+
+
+def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    request.getfixturevalue("aws_credentials")
+    if request.param == SQLITE:
+        yield Place("sqlite", str(tmp_path / "catalog.db"))
+    elif request.param == MOTO:
+        with mock_aws():
+            yield Place("dynamodb", "registry")
+    else:
+        stack: Stack = request.getfixturevalue("emulated_aws")
+        reset = urllib.request.Request(f"{stack.endpoint}/_ministack/reset", method="POST")
+        with urllib.request.urlopen(reset, timeout=10):
+            yield Place("dynamodb", "registry", stack.endpoint)
 
 
 @pytest.fixture(params=[SQLITE, MOTO, MINISTACK])
@@ -54,27 +64,24 @@ def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pla
     yield from _place(request, tmp_path)
 
 
-@pytest.fixture
-def opened() -> Iterator[Callable[[Place], Opened]]:
-    """Opens places, and closes them when the test is over."""
-    tables: list[Opened] = []
-
-    def open_(place: Place) -> Opened:
-        tables.append(place.open())
-        return tables[-1]
-
-    yield open_
-    for table in tables:
+def _open(place: Place, clients: dict[str, Opened]) -> Iterator[Opened]:
+    if place.engine == "sqlite":
+        table = place.open()
+        yield table
         table.close()
+    else:
+        table = clients.setdefault(place.endpoint, place.connect())
+        place.make(table)
+        yield table
 
 
 @pytest.fixture
-def table(place: Place, opened: Callable[[Place], Opened]) -> Opened:
+def table(place: Place, clients: dict[str, Opened]) -> Iterator[Opened]:
     """The open table of `place`."""
-    return opened(place)
+    yield from _open(place, clients)
 
 
 @pytest.fixture
-def shared_table(shared_place: Place, opened: Callable[[Place], Opened]) -> Opened:
+def shared_table(shared_place: Place, clients: dict[str, Opened]) -> Iterator[Opened]:
     """The open table of `shared_place`."""
-    return opened(shared_place)
+    yield from _open(shared_place, clients)

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.registry.ports import Absent, Item, Key, Put, Update
+from chalicelib.registry.ports import Absent, Item, Key, Put, Scalar, Update
 from chalicelib.storage.dynamo import DynamoTable
 from chalicelib.storage.sqlite import SqliteTable
 
@@ -20,13 +20,22 @@ class Place:
     name: str
     endpoint: str = ""
 
-    def open(self) -> Opened:
-        """The table, made if it is not there."""
+    def connect(self) -> Opened:
+        """The table, which may not exist yet."""
         if self.engine == "sqlite":
             return SqliteTable(self.name)
-        table = DynamoTable(self.name, "us-east-1", self.endpoint)
-        table.create_table()
+        return DynamoTable(self.name, "us-east-1", self.endpoint)
+
+    def open(self) -> Opened:
+        """The table, made if it is not there."""
+        table = self.connect()
+        self.make(table)
         return table
+
+    def make(self, table: Opened) -> None:
+        """Makes it if it is not there."""
+        if isinstance(table, DynamoTable):
+            table.create_table()
 
 
 def all_of(table: Opened, pk: str, **options: Any) -> list[str]:
@@ -37,6 +46,14 @@ def all_of(table: Opened, pk: str, **options: Any) -> list[str]:
         found = table.query(pk, **{**options, "after": found.next})
         keys += [item.key.sk for item in found.items]
     return keys
+
+
+K = Key("model", "item")
+
+
+def item(sk: str = "item", doc: dict[str, object] | None = None, **attrs: Scalar) -> Item:
+    """An item in the partition of `K`."""
+    return Item(Key("model", sk), attrs, doc or {})
 
 
 COUNTER = Key("counter", "counter")

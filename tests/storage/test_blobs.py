@@ -14,13 +14,14 @@ from urllib.parse import quote
 
 import pytest
 from moto import mock_aws
-from weighbridge.contract import digests
-from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 from chalicelib.registry.ports import Blobs, Precondition, Signed, StoredPart
+from chalicelib.storage import s3_copies
 from chalicelib.storage.memory import Answer, MemoryBlobs
 from chalicelib.storage.s3 import S3Blobs
 from tests.storage.blobs_fixtures import REGION, Send, free_port, seaweed, seaweed_blobs, send
+from weighbridge.contract import digests
+from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 __all__ = ["free_port", "seaweed", "seaweed_blobs"]
 
@@ -509,6 +510,7 @@ def test_adopting_copies_with_the_sha256_of_the_whole(store, data):
     head = store.blobs.adopt("inbox/x", etag, "blobs/x")
     assert (head.key, head.size, head.sha256) == ("blobs/x", len(data), b64(data))
     assert dict(head.metadata) == {}
+    assert store.blobs.head("blobs/x") == head
     assert store.blobs.read("blobs/x") == data
     store.blobs.put("inbox/x", b"overwritten")
     assert store.blobs.read("blobs/x") == data
@@ -522,8 +524,24 @@ def test_adopting_a_multipart_object(store):
     head = store.blobs.adopt("inbox/big", source.etag, "blobs/big")
     assert head.sha256 == b64(LARGE + b"tail")
     assert head.size == len(LARGE) + 4
+    assert store.blobs.head("blobs/big") == head
     assert store.blobs.read("blobs/big") == LARGE + b"tail"
     assert list(store.blobs.stale_multiparts("", int(time.time()) + 10**6)) == []
+
+
+@pytest.mark.real
+def test_a_note_of_a_digest_counts_only_if_it_is_true(seaweed_blobs):
+    """A writer's note about an object's digest is not believed beside the store's own checksum."""
+    for lie in (b64(b"other"), "not base64", ""):
+        etag = seaweed_blobs.put("inbox/x", b"bytes", metadata={"whole-sha256": lie})
+        assert seaweed_blobs.head("inbox/x").sha256 == b64(b"bytes")
+        assert seaweed_blobs.adopt("inbox/x", etag, "blobs/x").sha256 == b64(b"bytes")
+        assert seaweed_blobs.head("blobs/x").sha256 == b64(b"bytes")
+    once = hashlib.sha256(b"bytes").digest()
+    for claimed, true in ((b64(b"bytes"), True), (b64(b"other"), False), (b64(once)[:20], False)):
+        digest, others = s3_copies.told(f"{b64(once)}-1", {"whole-sha256": claimed, "a": "b"})
+        assert digest == (claimed if true else f"{b64(once)}-1")
+        assert others == {"a": "b"}
 
 
 def test_adopting_another_object_than_meant_is_refused(blobs):

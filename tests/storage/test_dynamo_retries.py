@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from botocore.exceptions import ClientError
-from weighbridge.contract.errors import Unavailable
 
 from chalicelib.registry.ports import (
     Absent,
@@ -21,6 +20,7 @@ from chalicelib.registry.ports import (
 from chalicelib.storage.dynamo import DynamoTable
 from tests.stack import Stack
 from tests.storage.faulty_proxy import Proxy, faulty
+from weighbridge.contract.errors import Unavailable
 
 pytestmark = pytest.mark.real
 K = Key("p", "s")

@@ -10,13 +10,13 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
-from weighbridge.contract.errors import Unavailable, Unsupported
 
 from chalicelib.registry.ports import Credentials
 from chalicelib.settings import Settings
 from chalicelib.storage import grants
 from chalicelib.storage.s3_client import Access, connect_iam
 from tests.storage.blobs_fixtures import REGION, Seaweed, seaweed, seaweed_server
+from weighbridge.contract.errors import Unavailable, Unsupported
 
 __all__ = ["seaweed"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError
-from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 from chalicelib.registry.ports import Precondition, StoredPart
 from chalicelib.storage.s3 import S3Blobs
 from chalicelib.storage.s3_client import Access, connect, translated
+from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 PART = StoredPart(1, 1, "0" * 32, "0" * 64)
 

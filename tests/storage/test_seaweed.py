@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from weighbridge.contract.errors import Conflict, InvalidRequest, RegistryError, Unsupported
 
 from chalicelib.storage.grants import UserGrants
 from chalicelib.storage.s3 import S3Blobs
@@ -34,6 +33,7 @@ from tests.storage.blobs_fixtures import (
     seaweed_server,
     send,
 )
+from weighbridge.contract.errors import Conflict, InvalidRequest, RegistryError, Unsupported
 
 __all__ = ["free_port"]
 

@@ -1,11 +1,9 @@
 """What every table engine does: one suite, so that none can drift from the others."""
 
 import pytest
-from weighbridge.contract.errors import InvalidRequest, TooLarge
 
 from chalicelib.registry.ports import (
     LAST,
-    MAX_ITEM,
     MAX_TRANSACTION,
     Absent,
     Check,
@@ -24,16 +22,12 @@ from chalicelib.registry.ports import (
     Update,
     Write,
 )
-from tests.storage.places import Opened, Place, all_of
+from tests.storage.places import K, Opened, item
+from weighbridge.contract.errors import TooLarge
 
-K = Key("model", "item")
 FULL: dict[str, Scalar] = {
     "state": "open", "rev": 3, "n": -7, "until": 1_800_000_000, "ttl": 1_900_000_000, "ref": "p/m",
 }  # fmt: skip
-
-
-def item(sk: str = "item", doc: dict[str, object] | None = None, **attrs: Scalar) -> Item:
-    return Item(Key("model", sk), attrs, doc or {})
 
 
 # items
@@ -313,245 +307,6 @@ def test_two_writes_of_one_key_are_a_mistake(table: Opened) -> None:
     """A transaction cannot write an item twice; that is refused, not guessed at."""
     with pytest.raises(ValueError):
         table.transact([Put(item()), Delete(K)])
-    assert table.get(K) is None
-
-
-# queries
-
-ORDERED = [
-    "\x01", "0", "00", "1", "A", "Z", "_", "a", "a\x00", "a!", "aa", "b", "~", "\x7f", "é", "߿",
-    "ࠀ", "重", "\ud7ff", "\ue000", "\uffff", "\U00010000", "🏋", "\U0010fffe",
-]  # fmt: skip
-
-
-def test_sort_keys_order_by_their_bytes(table: Opened) -> None:
-    """Case, accents and characters beyond 16 bits sort as their UTF-8 bytes do."""
-    assert sorted(ORDERED, key=str.encode) == ORDERED
-    table.write_many([Put(item(sk)) for sk in reversed(ORDERED)])
-    assert [i.key.sk for i in table.query("model").items] == ORDERED
-    backwards = [i.key.sk for i in table.query("model", reverse=True).items]
-    assert backwards == ORDERED[::-1]
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("limit", [1, 2, 7, 100])
-def test_pages_join_to_the_whole_partition(table: Opened, limit: int, reverse: bool) -> None:
-    """Following `next` gives every item once and in order, for any limit and direction."""
-    table.write_many([Put(item(sk)) for sk in ORDERED])
-    table.write_many([Put(Item(Key(pk, "a"))) for pk in ("mode", "model0", "Model")])
-    expected = ORDERED[::-1] if reverse else ORDERED
-    assert all_of(table, "model", limit=limit, reverse=reverse) == expected
-    assert len(table.query("model", limit=limit, reverse=reverse).items) == min(limit, len(ORDERED))
-
-
-def test_bounds_are_inclusive(table: Opened) -> None:
-    """Both ends belong to the range, whether items lie there or not."""
-    table.write_many([Put(item(sk)) for sk in "abcdefg"])
-    cases = {
-        ("b", "d"): "bcd", ("b", "b"): "b", ("bb", "d"): "cd", ("", "b"): "ab", ("f", LAST): "fg",
-        ("", LAST): "abcdefg", ("h", LAST): "", ("", "Z"): "", ("d", "b"): "", ("aa", "az"): "",
-    }  # fmt: skip
-    for (low, high), expected in cases.items():
-        assert all_of(table, "model", low=low, high=high) == list(expected)
-        assert all_of(table, "model", low=low, high=high, reverse=True) == list(expected)[::-1]
-
-
-def test_a_prefix_is_a_range(table: Opened) -> None:
-    """`prefix` to `prefix + LAST` is every key that starts so, whatever follows."""
-    starting = [f"v#{rest}" for rest in ("", *ORDERED)]
-    table.write_many([Put(item(sk)) for sk in (*starting, "v", "v$", "w#")])
-    assert all_of(table, "model", low="v#", high="v#" + LAST) == starting
-
-
-@pytest.mark.parametrize("after", ["", "a", "b", "bb", "c", "d", "e", "f", "g", "z"])
-def test_after_excludes_up_to_and_including(table: Opened, after: str) -> None:
-    """`after` may be any text: of an item, of none, and outside of the bounds."""
-    table.write_many([Put(item(sk)) for sk in "abcdefg"])
-    forwards = [sk for sk in "bcdef" if sk > after]
-    backwards = [sk for sk in "fedcb" if sk < after]
-    options = {"low": "b", "high": "f", "after": after or None}
-    assert all_of(table, "model", **options) == (forwards if after else list("bcdef"))
-    if after:
-        assert all_of(table, "model", reverse=True, **options) == backwards
-
-
-def test_after_an_item_that_was_deleted_meanwhile(table: Opened) -> None:
-    """A page token stays good when its item is gone."""
-    table.write_many([Put(item(sk)) for sk in "abcd"])
-    page = table.query("model", limit=2)
-    assert page.next == "b"
-    table.write(Delete(Key("model", "b")))
-    assert [i.key.sk for i in table.query("model", after=page.next).items] == ["c", "d"]
-
-
-def test_a_page_ends_at_a_megabyte(table: Opened) -> None:
-    """Large items come in several pages although the limit is not reached; none is lost."""
-    blob = "x" * 60_000
-    table.write_many([Put(item(f"{i:02}", doc={"blob": blob})) for i in range(50)])
-    page = table.query("model", limit=1000)
-    assert page.next is not None
-    assert 10 < len(page.items) < 25
-    assert all_of(table, "model", limit=1000) == [f"{i:02}" for i in range(50)]
-    assert all_of(table, "model", limit=1000, reverse=True) == [f"{i:02}" for i in range(50)][::-1]
-
-
-# batches
-
-
-def test_many_items_are_written_read_and_deleted(table: Opened) -> None:
-    """Batches may be longer than any request can be."""
-    stored = [Item(Key(f"part{i % 7}", f"{i:03}"), {"n": i}, {"i": i}) for i in range(260)]
-    table.write_many([Put(one) for one in stored])
-    missing = [Key("part0", f"missing{i}") for i in range(30)]
-    keys = [*missing, *(one.key for one in stored), *(one.key for one in stored[:5])]
-    assert table.get_many(iter(keys)) == {one.key: one for one in stored}
-    table.write_many([Delete(one.key) for one in stored[:130]] + [Put(Item(Key("new", "x")))])
-    assert set(table.get_many(keys)) == {one.key for one in stored[130:]}
-    assert table.get(Key("new", "x")) == Item(Key("new", "x"))
-
-
-def test_large_items_fit_into_batches(table: Opened) -> None:
-    """More bytes than one answer may have are fetched all the same."""
-    stored = [
-        Item(Key("big", f"{i:02}"), {}, {"blob": chr(97 + i % 26) * 390_000}) for i in range(45)
-    ]
-    table.write_many([Put(one) for one in stored])
-    assert table.get_many([one.key for one in stored]) == {one.key: one for one in stored}
-
-
-def test_the_last_write_of_a_key_in_a_batch_wins(table: Opened) -> None:
-    """A batch may name a key twice; the order of the list decides."""
-    table.write_many(
-        [Put(item(n=1)), Delete(K), Put(item(n=2)), Put(item("b")), Delete(Key("model", "b"))]
-    )
-    assert table.query("model").items == (item(n=2),)
-
-
-def test_batches_refuse_conditions(table: Opened) -> None:
-    """A condition that a batch could not keep is refused, not ignored."""
-    with pytest.raises(ValueError):
-        table.write_many([Put(item()), Put(item("b"), (Absent(),))])
-    assert table.query("model").items == ()
-    table.write_many([])
-    assert table.get_many([]) == {}
-
-
-# what is refused
-
-
-def sized(total: int) -> Item:
-    """An item of so many bytes by DynamoDB's count, most of them in two-byte characters."""
-    left = total - len("pkskdoc") - len(K.pk) - len(K.sk) - len('{"b":""}')
-    return Item(K, {}, {"b": "é" * (left // 2) + "x" * (left % 2)})
-
-
-def test_an_item_may_have_400_kib_and_no_more(table: Opened, place: Place) -> None:
-    """The largest item is stored; one byte more is refused by every write, before it is sent."""
-    moto = place.engine == "dynamodb" and not place.endpoint
-    largest = sized(405_000 if moto else MAX_ITEM)  # moto draws the line too early
-    table.write(Put(largest))
-    assert table.get(K) == largest
-    over = sized(MAX_ITEM + 1)
-    for call in (
-        lambda: table.write(Put(over)),
-        lambda: table.transact([Put(item("other")), Put(over)]),
-        lambda: table.write_many([Put(item("other")), Put(over)]),
-    ):
-        with pytest.raises(TooLarge) as caught:
-            call()
-        assert caught.value.details["limit"] == MAX_ITEM
-    assert [i.key for i in table.query("model").items] == [K]
-
-
-def test_an_update_may_not_outgrow_the_limit(table: Opened) -> None:
-    """Growth by an update is refused as well, alone and in a transaction, and changes nothing."""
-    table.write(Put(item(doc={"b": "x" * 300_000})))
-    update = Update(K, set={"ref": "y" * 150_000})
-    with pytest.raises(TooLarge):
-        table.write(update)
-    with pytest.raises(TooLarge):
-        table.transact([Put(item("other")), update])
-    assert table.query("model").items == (item(doc={"b": "x" * 300_000}),)
-
-
-def test_a_transaction_has_a_limit_in_bytes(table: Opened) -> None:
-    """More than four megabytes in one transaction are refused, and nothing is written."""
-    writes = [Put(item(f"{i:02}", doc={"b": "x" * 390_000})) for i in range(11)]
-    with pytest.raises(TooLarge):
-        table.transact(writes)
-    assert table.query("model").items == ()
-    table.transact(writes[:10])
-
-
-@pytest.mark.parametrize(
-    "key",
-    [Key("", "a"), Key("a", ""), Key("p" * 2049, "a"), Key("a", "é" * 513), Key("a", "\ud800")],
-)
-def test_keys_that_cannot_be_stored_are_refused(table: Opened, key: Key) -> None:
-    """Empty, too long or not even text: every operation says so."""
-    for call in (
-        lambda: table.get(key),
-        lambda: table.get_many([K, key]),
-        lambda: table.write(Put(Item(key))),
-        lambda: table.transact([Delete(key)]),
-        lambda: table.write_many([Delete(key)]),
-    ):
-        with pytest.raises(InvalidRequest):
-            call()
-
-
-def test_the_longest_keys_work(table: Opened) -> None:
-    """2,048 bytes of partition key and 1,024 of sort key are the limit, in UTF-8."""
-    key = Key("é" * 1024, "重" * 341 + "x")
-    table.write(Put(Item(key)))
-    assert table.get(key) == Item(key)
-    assert table.query(key.pk, key.sk, key.sk).items == (Item(key),)
-
-
-@pytest.mark.parametrize(
-    ("attrs", "error"),
-    [
-        ({"colour": "red"}, ValueError), ({"doc": "x"}, ValueError), ({"n": "1"}, TypeError),
-        ({"n": 1.0}, TypeError), ({"n": True}, TypeError), ({"state": 1}, TypeError),
-        ({"n": 2**63}, InvalidRequest), ({"ref": "\ud800"}, InvalidRequest),
-    ],
-)  # fmt: skip
-def test_attributes_of_another_kind_are_refused(
-    table: Opened, attrs: dict[str, Scalar], error: type[Exception]
-) -> None:
-    """An item has the known attributes with their types, on every engine, and so do conditions."""
-    (name, value), *_ = attrs.items()
-    for write in (
-        Put(Item(K, attrs)),
-        Update(K, set=attrs),
-        Put(item(), (Equal(name, value),)),
-        Delete(K, (Less(name, value),)),
-    ):
-        with pytest.raises(error):
-            table.write(write)
-    assert table.get(K) is None
-
-
-def test_an_update_may_not_contradict_itself(table: Opened) -> None:
-    """Setting, adding to and removing one attribute at a time cannot be meant."""
-    for update in (
-        Update(K, set={"n": 1}, add={"n": 1}),
-        Update(K, set={"n": 1}, remove=("n",)),
-        Update(K, add={"n": 1}, remove=("n",)),
-        Update(K, remove=("n", "n")),
-        Update(K, add={"state": 1}),
-        Update(K, remove=("colour",)),
-    ):
-        with pytest.raises((ValueError, TypeError)):
-            table.write(update)
-    assert table.get(K) is None
-
-
-def test_documents_that_are_not_json_are_refused(table: Opened) -> None:
-    """Not-a-number and halves of characters never reach the store."""
-    for doc in ({"x": float("nan")}, {"x": float("inf")}, {"x": "\ud800"}, {"x": {1, 2}}):
-        with pytest.raises((ValueError, TypeError, InvalidRequest)):
-            table.write(Put(item(doc=doc)))  # type: ignore[arg-type]
     assert table.get(K) is None
 
 

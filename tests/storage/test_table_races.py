@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from weighbridge.contract.errors import Unavailable
 
 from chalicelib.registry.ports import (
     Absent,
@@ -29,6 +28,7 @@ from chalicelib.storage.sqlite import SqliteTable
 from tests.stack import AWS_ENV, ROOT
 from tests.storage import places
 from tests.storage.places import COUNTER, Opened, Place, all_of
+from weighbridge.contract.errors import Unavailable
 
 PATIENCE = 60
 T = TypeVar("T")

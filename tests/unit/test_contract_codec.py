@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.contract import codec, errors, types
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.manifests import FileEntry

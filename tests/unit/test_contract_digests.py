@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.contract import digests
 from weighbridge.contract.errors import InvalidRequest
 

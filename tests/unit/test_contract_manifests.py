@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.contract import digests, manifests
 from weighbridge.contract.errors import InvalidManifest
 from weighbridge.contract.manifests import FileEntry

@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.contract import names
 from weighbridge.contract.errors import InvalidManifest, InvalidName, InvalidRequest
 

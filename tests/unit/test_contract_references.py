@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.contract import names
 from weighbridge.contract.errors import InvalidName, InvalidRequest
 from weighbridge.contract.references import (

@@ -128,7 +128,7 @@ def test_a_client_there_pushes_and_pulls(network, served, issued, tmp_path):
     pushed = serving.run(env, "push", "net/model", str(source), "--json", **there)
     assert json.loads(pushed)["sent_bytes"] >= source.stat().st_size
     serving.run(env, "pull", "net/model@1", "--to", str(tmp_path / "back"), **there)
-    [pulled] = [p for p in (tmp_path / "back").rglob("weights.bin")]
+    [pulled] = list((tmp_path / "back").rglob("weights.bin"))
     assert pulled.read_bytes() == source.read_bytes()
 
 

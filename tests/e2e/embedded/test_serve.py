@@ -141,7 +141,7 @@ def test_only_loopback_is_listened_on(served):
     for process in serving.family(served.process.pid):
         for entry in Path(f"/proc/{process.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
-                target = os.readlink(entry)
+                target = str(entry.readlink())
                 if target.startswith("socket:["):
                     inodes.add(target[8:-1])
     listening = []

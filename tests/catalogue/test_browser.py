@@ -1,0 +1,325 @@
+"""The site in a real browser: hostile strings, small screens, no scripts, and a person's clicks.
+
+`WEIGHBRIDGE_SHOTS=DIR` keeps a screenshot of each page type at 390 and 1440 pixels.
+"""
+
+import http.server
+import os
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from catalogue_compare import compared
+from catalogue_world import world
+from hostile import STRINGS, hostile_world
+
+from chalicelib.catalogue import comparing, pages, publish
+from chalicelib.catalogue.render import HEADERS
+from chalicelib.catalogue.views import ErrorView, HomeView, SignInView
+from weighbridge.contract.types import Who
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+PAGES = {
+    "home": "/home.html",
+    "project": "/p/vision/",
+    "model": "/p/vision/digits/",
+    "version": "/p/vision/digits/8/",
+    "encoder": "/p/text-embeddings/all-MiniLM-L6-v2/1/",
+    "in-progress": "/p/vision/digits/9/",
+    "checkpoints": "/p/vision/digits/8/checkpoints/",
+    "range": "/p/vision/digits/versions/1-100/",
+    "empty-model": "/p/vision/empty-so-far/",
+    "compare": "/compare.html",
+    "compare-three": "/compare-three.html",
+    "sign-in": "/sign-in.html",
+    "not-found": "/404.html",
+}
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = True
+
+    def __init__(self, folder):
+        self.folder = folder
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, request, client, server):
+        super().__init__(request, client, server, directory=str(server.folder))
+
+    def end_headers(self):
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, renderer):
+    """The sample site, the rendered-per-principal pages and the hostile site, over HTTP."""
+    folder = tmp_path_factory.mktemp("served")
+    source = world()
+    publish.build(source, folder, renderer)
+    who = Who("ada", ())
+    for name, page in {
+        "home": pages.home_page(HomeView(who, tuple(s for _, s in source.summaries()))),
+        "compare": comparing.compare_page(compared(source, "p1", "digits", 4, 8)),
+        "compare-three": comparing.compare_page(
+            compared(source, "p2", "all-MiniLM-L6-v2", 1, 2, 3)
+        ),
+        "sign-in": pages.sign_in_page(SignInView("/", "That token is not known.")),
+        "404": pages.error_page(ErrorView(404, who=who)),
+    }.items():
+        (folder / f"{name}.html").write_bytes(renderer.render(page))
+    hostile = hostile_world()
+    publish.build(hostile, folder / "hostile-build", renderer)
+    (folder / "hostile-build/p/hostile").rename(folder / "p/hostile")
+    (folder / "hostile-build/index.html").rename(folder / "hostile.html")
+    for index, (_, name) in enumerate(list(hostile.model_list)):
+        page = comparing.compare_page(compared(hostile, "h", name, 1, 2))
+        (folder / f"hostile-compare-{index}.html").write_bytes(renderer.render(page))
+    server = _Server(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser, served):
+    """Opens an address; whatever the browser complains of is in `page.said`."""
+    contexts = []
+
+    def opened(address, width=1440, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.said = []
+        page.on("dialog", lambda d: (page.said.append(f"dialog {d.message}"), d.dismiss()))
+        page.on("pageerror", lambda e: page.said.append(f"error {e}"))
+        page.on(
+            "console",
+            lambda m: page.said.append(f"{m.type} {m.text}")
+            if m.type in ("error", "warning")
+            else None,
+        )
+        page.on("request", lambda r: page.said.append(f"request {r.url}")
+                if not r.url.startswith(served.address) else None)  # fmt: skip
+        page.goto(served.address + address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_type_fits_its_screen(open_page, served, width, scheme):
+    """No page is wider than the screen, says an error or asks another host, light or dark."""
+    page = open_page("/p/vision/", width, color_scheme=scheme)
+    keep = os.environ.get("WEIGHBRIDGE_SHOTS")
+    for name, address in PAGES.items():
+        page.goto(served.address + address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.locator("h1").count() == 1
+        if keep:
+            shot = Path(keep) / f"{name}-{width}-{scheme}.png"
+            page.screenshot(path=shot, full_page=True)
+    assert page.said == []
+
+
+def test_hostile_strings_do_nothing(open_page, served):
+    """On no hostile page a dialog opens, a script runs, a policy is violated or a host is asked."""
+    page = open_page("/hostile.html")
+    page.add_init_script("window.ran = 0; window.alert = () => { window.ran += 1; }")
+    folder = served.folder / "p/hostile"
+    addresses = ["/hostile.html", "/p/hostile/"]
+    for model in sorted(folder.iterdir()):
+        if model.is_dir():
+            below = f"/p/hostile/{model.name}/"
+            addresses += [below, f"{below}2/", f"{below}2/checkpoints/"]
+    addresses += [f"/{path.name}" for path in served.folder.glob("hostile-compare-*.html")]
+    assert len(addresses) == 2 + 4 * len(STRINGS)
+    for address in addresses:
+        page.goto(served.address + address)
+        assert page.evaluate("window.ran") == 0, address
+        assert page.said == [], address
+        assert page.evaluate("document.scripts.length") == 1, address
+        assert page.title().endswith("· Weighbridge"), address
+
+
+def test_hostile_strings_do_not_break_small_screens(open_page, served):
+    """However long the words, pages of 390 pixels do not scroll sideways."""
+    page = open_page("/p/hostile/", 390)
+    for model in sorted((served.folder / "p/hostile").iterdir()):
+        for address in ("", "2/", "2/checkpoints/") if model.is_dir() else ():
+            page.goto(f"{served.address}/p/hostile/{model.name}/{address}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, model.name
+
+
+def test_choosing_versions_to_compare(open_page):
+    """The button waits for two; the address then holds the references in order."""
+    page = open_page("/p/vision/digits/")
+    button = page.get_by_role("button", name="Compare", exact=True)
+    assert button.is_disabled()
+    page.get_by_label("Compare version 6").check()
+    assert page.get_by_role("status").inner_text() == "1 chosen: one more"
+    page.get_by_label("Compare version 8").check()
+    assert button.is_enabled()
+    with page.expect_request("**/compare?*") as asked:
+        button.click()
+    chosen = parse_qs(urlsplit(asked.value.url).query)["ref"]
+    assert sorted(chosen) == ["Vision/digits@6", "Vision/digits@8"]
+
+
+def test_at_most_six_are_chosen(open_page):
+    """After six the other boxes are closed until one is given back."""
+    page = open_page("/p/vision/digits/")
+    for number in range(1, 7):
+        page.get_by_label(f"Compare version {number}").check()
+    assert page.get_by_label("Compare version 7").is_disabled()
+    page.get_by_label("Compare version 1").uncheck()
+    assert page.get_by_label("Compare version 7").is_enabled()
+
+
+def test_comparing_works_without_scripts(open_page):
+    """With scripts off the same form sends the same address."""
+    page = open_page("/p/vision/digits/", java_script_enabled=False)
+    page.get_by_label("Compare version 1", exact=True).check()
+    page.get_by_label("Compare version 2", exact=True).check()
+    with page.expect_request("**/compare?*") as asked:
+        page.get_by_role("button", name="Compare", exact=True).click()
+    assert "ref=Vision%2Fdigits%402" in asked.value.url
+
+
+def test_tables_read_without_scripts(open_page):
+    """Metrics and versions are in the page itself."""
+    page = open_page("/p/vision/digits/", java_script_enabled=False)
+    assert "0.975" in page.locator("#versions-table").inner_text()
+    assert not page.get_by_placeholder("Filter…").first.is_visible()
+
+
+def _numbers(page):
+    return page.locator("#versions-table tbody tr:visible th a.num").all_inner_texts()
+
+
+def test_sorting_a_table(open_page):
+    """A click on a metric sorts the best first, another turns it round; the header says so."""
+    page = open_page("/p/vision/digits/")
+    assert _numbers(page) == [f"@{n}" for n in range(8, 0, -1)]
+    head = page.get_by_role("columnheader", name="accuracy")
+    head.get_by_role("button").click()
+    assert _numbers(page)[:3] == ["@8", "@6", "@7"]
+    assert head.get_attribute("aria-sort") == "descending"
+    head.get_by_role("button").click()
+    assert _numbers(page)[:2] == ["@1", "@2"]
+    assert head.get_attribute("aria-sort") == "ascending"
+
+
+def test_filtering_a_table(open_page):
+    """Typing keeps the rows that hold every word; Enter does not submit the comparison."""
+    page = open_page("/p/vision/digits/")
+    box = page.get_by_label("Filter versions")
+    box.fill("sgd")
+    assert _numbers(page) == ["@2", "@1"]
+    box.press("Enter")
+    assert page.url.endswith("/p/vision/digits/")
+    box.fill("")
+    assert len(_numbers(page)) == 8
+
+
+def test_copying_the_pull_command(open_page):
+    """The button puts the very command onto the clipboard."""
+    page = open_page("/p/vision/digits/", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the command").click()
+    page.get_by_role("button", name="Copy the command").get_by_text("Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "weighbridge pull Vision/digits@production --to digits"
+
+
+def test_unfolding_tensors(open_page):
+    """A block opens to its tensors with their shapes."""
+    page = open_page("/p/text-embeddings/all-MiniLM-L6-v2/1/")
+    row = page.get_by_text("word_embeddings.weight", exact=True)
+    assert not row.is_visible()
+    page.locator("summary", has_text="embeddings").first.click()
+    assert row.is_visible()
+    assert page.get_by_text("30522 × 384").first.is_visible()
+
+
+def test_the_keyboard_reaches_the_content(open_page):
+    """The first Tab stop is the link that skips the header, and it moves the focus."""
+    page = open_page("/p/vision/digits/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+CONTRAST = """
+() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0]).map(Number);
+  const light = ([r, g, b]) => {
+    const f = (v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b);
+  };
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 1;
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const behind = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.unshift(getComputedStyle(e).backgroundColor);
+    pen.fillStyle = "#fff"; pen.fillRect(0, 0, 1, 1);
+    for (const layer of layers) { pen.fillStyle = layer; pen.fillRect(0, 0, 1, 1); }
+    return Array.from(pen.getImageData(0, 0, 1, 1).data);
+  };
+  const bad = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("[disabled], svg, .sr, .skip, .status")) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(parse(style.color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const large = parseFloat(style.fontSize) >= 24;
+    if (ratio < (large ? 3 : 4.5)) bad.push(`${walker.currentNode.data.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return bad;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_enough_contrast(open_page, served, scheme):
+    """Every visible text reaches WCAG AA against what is behind it."""
+    page = open_page("/p/vision/", color_scheme=scheme)
+    for name, address in PAGES.items():
+        page.goto(served.address + address)
+        assert page.evaluate(CONTRAST) == [], name
