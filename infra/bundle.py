@@ -1,184 +1,163 @@
-"""Makes the project folder from which `chalice package` builds the Lambda zip.
+"""Makes `build/project`: the Chalice project that is packaged, never the working tree itself.
 
-    python -m infra.bundle [FOLDER]          # build/project if none is named
-
-The zip is kept small and quick to import: only what the functions use, with bytecode (Lambda's file
-system is read-only, so without it every cold start compiles every import), the models of the four
-AWS services they call without their documentation, and nothing compiled to machine code: one zip
-runs on every processor. The same tree and the same installed versions give the same bytes.
-
-The folder is apart from the working tree, because `vendor/` there would shadow nothing and confuse
-everybody, and because `chalicelib` in a working tree holds bytecode of any age.
+Beside `app.py` and `chalicelib` it holds `vendor/`, whose contents end at the top of the Lambda zip:
+the contract, the frontend and the libraries, cut to what the functions use. Lambda's file system is
+read-only, so without bytecode every cold start would compile every import: all of it is compiled
+here, and marked so that nobody compares it with sources whose dates the zip has lost.
+The same tree gives the same bytes, on any machine with the same Python and the same lock file.
 """
 
-import argparse
-import compileall
 import gzip
+import importlib.metadata
 import json
 import py_compile
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import PackagePath, distribution
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "build" / "project"
-SERVICES = ("dynamodb", "s3", "sqs", "sts")
-LAMBDA_ROOT = "/var/task"
-
-DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
-    "boto3": ("boto3",),
-    "botocore": ("botocore",),
-    "jinja2": ("jinja2",),
-    "jmespath": ("jmespath",),
-    "markupsafe": ("markupsafe",),
-    "pynamodb": ("pynamodb",),
-    "python-dateutil": ("dateutil",),
-    "pyyaml": ("yaml",),
-    "s3transfer": ("s3transfer",),
-    "six": ("six.py",),
-    "typing_extensions": ("typing_extensions.py",),
-    "urllib3": ("urllib3",),
-}
-"""Distribution → its top-level packages and modules."""
-
+LIBRARIES = ("boto3", "jinja2", "pynamodb", "pyyaml")
+SERVICES = frozenset({"dynamodb", "s3", "sqs", "sts"})
+"""What botocore may speak; descriptions of other services are left out."""
 LEFT_OUT = (
-    "boto3/data/*",  # resources: only clients are used
-    "boto3/examples/*",
-    "botocore/data/*",  # what is needed of it is written by `_service_models`
-    "botocore/docs/bcdoc/*",
-    "dateutil/zoneinfo/*.tar.gz",  # Python has its own
-    "urllib3/contrib/emscripten/*",
-    "yaml/cyaml.py",  # the wrapper of libyaml, which is left out
-)
-_KINDS = (".py", ".json", ".pem")
+    "boto3/data/", "boto3/examples/", "botocore/data/endpoints.json", "yaml/_yaml", "_yaml/",
+    "botocore/vendored/requests/packages/urllib3/contrib/",
+)  # fmt: skip
+SUFFIXES = (".py", ".json", ".gz", ".pem")
+_MODELS = ("service-2.json", "endpoint-rule-set-1.json", "paginators-1.json", "waiters-2.json")
+_WHERE = "/var/task/"
+"""Where Lambda unpacks the zip: tracebacks then name files that exist."""
 
 
-def build(target: Path = PROJECT) -> Path:
-    """Makes `target` anew: app.py, chalicelib/, vendor/, .chalice/ and an empty requirements.txt."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    shutil.copy(ROOT / "app.py", target)
-    shutil.copy(ROOT / "requirements.txt", target)
-    _tree(ROOT / "chalicelib", target / "chalicelib", lambda path: path.suffix == ".py")
-    (target / ".chalice").mkdir()
-    for settings in sorted((ROOT / ".chalice").glob("*.json")):
-        shutil.copy(settings, target / ".chalice")
-    vendor = target / "vendor"
-    for name, roots in DISTRIBUTIONS.items():
-        _distribution(name, roots, vendor)
-    _service_models(vendor / "botocore" / "data")
-    _tree(ROOT / "frontend", vendor / "frontend", lambda path: True)
-    # `weighbridge` itself loads the client's names at first use: the server asks for none of them.
-    contract = ROOT / "sdk" / "weighbridge" / "contract"
-    _tree(contract, vendor / "weighbridge" / "contract", lambda path: path.suffix == ".py")
-    (vendor / "weighbridge" / "__init__.py").write_text(
-        '"""The contract of Weighbridge, without its client."""\n', encoding="utf-8"
-    )
-    _compile(vendor, LAMBDA_ROOT)
-    _compile(target / "chalicelib", f"{LAMBDA_ROOT}/chalicelib")
-    return target
+def build(project: Path = PROJECT) -> Path:
+    """Makes the project anew; answers its folder."""
+    if project.exists():
+        shutil.rmtree(project)
+    vendor = project / "vendor"
+    vendor.mkdir(parents=True)
+    _copy(ROOT / "app.py", project / "app.py")
+    (project / "requirements.txt").write_bytes((ROOT / "requirements.txt").read_bytes())
+    for source in sorted((ROOT / ".chalice").glob("*.json")):
+        _copy(source, project / ".chalice" / source.name)
+    _copy_tree(ROOT / "chalicelib", project / "chalicelib", (".py",))
+    _contract(vendor)
+    _copy_tree(ROOT / "frontend", vendor / "frontend", None)
+    for source, target in _library_files(distributions(LIBRARIES)):
+        _copy(source, vendor / target)
+    _endpoints(vendor)
+    _compile(project)
+    return project
 
 
-def _tree(source: Path, target: Path, wanted: Callable[[Path], bool]) -> None:
-    for path in sorted(source.rglob("*")):
-        if path.is_file() and wanted(path) and "__pycache__" not in path.parts:
-            copy = target / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+def distributions(names: Iterable[str]) -> list[importlib.metadata.Distribution]:
+    """The installed distributions of these names and all that they require, by name."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in found:
+            continue
+        found[name] = importlib.metadata.distribution(name)
+        for text in found[name].requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(requirement.name)
+    return [found[name] for name in sorted(found)]
 
 
-def _distribution(name: str, roots: tuple[str, ...], vendor: Path) -> None:
-    found = False
-    for file in _files(name, roots):
-        copy = vendor / file
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.locate(), copy)
-        found = True
-    if not found:
-        raise FileNotFoundError(f"the distribution {name} holds none of {', '.join(roots)}")
+def _library_files(
+    found: Iterable[importlib.metadata.Distribution],
+) -> Iterator[tuple[Path, str]]:
+    for distribution in found:
+        for file in distribution.files or ():
+            if _wanted(file.as_posix()):
+                yield Path(str(distribution.locate_file(file))), file.as_posix()
 
 
-def _files(name: str, roots: tuple[str, ...]) -> Iterator[PackagePath]:
-    for file in distribution(name).files or []:
-        path = PurePosixPath(file)
-        left_out = any(_under(path, pattern) for pattern in LEFT_OUT)
-        if path.parts[0] in roots and path.suffix in _KINDS and not left_out:
-            yield file
+def _wanted(path: str) -> bool:
+    """Pure Python and data: extensions are optional in all of these, and would bind the zip to the
+    machine that made it."""
+    parts = path.split("/")
+    if parts[0].endswith((".dist-info", ".data")) or parts[0] in ("..", "bin", "__pycache__"):
+        return False
+    if not path.endswith(SUFFIXES) or path.startswith(LEFT_OUT) or "__pycache__" in parts:
+        return False
+    if parts[:2] == ["botocore", "data"] and len(parts) > 3:
+        return parts[2] in SERVICES and parts[-1].removesuffix(".gz") in _MODELS
+    return True
 
 
-def _under(path: PurePosixPath, pattern: str) -> bool:
-    """Whether the pattern names the file or a folder above it."""
-    return any(part.match(pattern) for part in (path, *path.parents))
+def _contract(vendor: Path) -> None:
+    """What both sides speak, without the client around it."""
+    package = vendor / "weighbridge"
+    _copy_tree(ROOT / "sdk" / "weighbridge" / "contract", package / "contract", (".py",))
+    (package / "__init__.py").write_text('"""The contract of the registry, as its server has it."""\n')
 
 
-def _service_models(target: Path) -> None:
-    """The newest model of each service, without documentation, and what all services need."""
-    source = Path(str(distribution("botocore").locate_file("botocore/data")))
-    target.mkdir(parents=True)
-    for name in ("partitions.json", "sdk-default-configuration.json", "_retry.json"):
-        shutil.copyfile(source / name, target / name)
-    endpoints = _read(source / "endpoints.json")
-    for partition in endpoints["partitions"]:
-        known = partition["services"]
-        partition["services"] = {name: known[name] for name in SERVICES if name in known}
-    _write(target / "endpoints.json", endpoints)
-    for service in SERVICES:
-        newest = max(path for path in (source / service).iterdir() if path.is_dir())
-        folder = target / service / newest.name
-        folder.mkdir(parents=True)
-        for path in sorted(newest.iterdir()):
-            if not path.name.startswith(("examples-", "waiters-")):
-                # Not packed: the zip is, and unpacking costs every cold start.
-                _write(folder / path.name.removesuffix(".gz"), _undocumented(_read(path)))
+def _endpoints(vendor: Path) -> None:
+    """Addresses of the services in use: the whole list is a megabyte, parsed at every cold start."""
+    import botocore
+
+    data = Path(botocore.__file__).parent / "data"
+    plain = data / "endpoints.json"
+    packed = data / "endpoints.json.gz"
+    text = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+    listed: dict[str, Any] = json.loads(text)
+    for partition in listed["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in sorted(SERVICES & set(services))}
+    target = vendor / "botocore" / "data" / "endpoints.json"
+    target.write_text(json.dumps(listed, separators=(",", ":"), sort_keys=True))
+    (vendor / "botocore" / "data" / "endpoints.json.gz").unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Any:
-    data = path.read_bytes()
-    return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+def _compile(project: Path) -> None:
+    """Bytecode beside every source, and for the two files that Chalice adds to the zip itself."""
+    import chalice.app
+
+    vendor = project / "vendor"
+    for path in sorted(project.rglob("*.py")):
+        base = vendor if path.is_relative_to(vendor) else project
+        name = path.relative_to(base).as_posix()
+        # Chalice takes no folder beside `app.py` but `vendor`, which ends at the same place.
+        folder = vendor if name == "app.py" else path.parent
+        _bytecode(path, name, folder)
+    router = Path(chalice.app.__file__)
+    for path in (router.with_name("__init__.py"), router):
+        _bytecode(path, f"chalice/{path.name}", vendor / "chalice")
 
 
-def _write(path: Path, value: Any) -> None:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    path.write_text(text, encoding="utf-8")
-
-
-def _undocumented(value: Any) -> Any:
-    # A text under this name is prose; a shape's member of this name would be an object.
-    if isinstance(value, dict):
-        return {
-            name: _undocumented(inner)
-            for name, inner in value.items()
-            if name != "documentation" or not isinstance(inner, str)
-        }
-    if isinstance(value, list):
-        return [_undocumented(inner) for inner in value]
-    return value
-
-
-def _compile(folder: Path, shown: str) -> None:
-    """Bytecode that is used without a look at its source, whose date the zip does not keep."""
-    done = compileall.compile_dir(
-        folder,
-        quiet=1,
-        stripdir=str(folder),
-        prependdir=shown,
+def _bytecode(source: Path, name: str, folder: Path) -> None:
+    target = folder / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    py_compile.compile(
+        str(source), str(target), _WHERE + name, doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not done:
-        raise RuntimeError(f"not everything below {folder} could be compiled")
+    )  # fmt: skip
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _copy_tree(source: Path, target: Path, suffixes: tuple[str, ...] | None) -> None:
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            if suffixes is None or path.suffix in suffixes:
+                _copy(path, target / path.relative_to(source))
 
 
 def main() -> None:
-    """Builds, and says how large it became."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=PROJECT)
-    target = build(parser.parse_args().folder)
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    print(f"{target}: {size / 1e6:.1f} MB unpacked, for Python {version}")
+    """Builds, and says what it came to."""
+    project = build()
+    size = sum(path.stat().st_size for path in project.rglob("*") if path.is_file())
+    print(f"{project.relative_to(ROOT)}: {size / 1e6:.1f} MB unpacked")
 
 
 if __name__ == "__main__":

@@ -162,7 +162,9 @@ def _value(value: Any, most: int = 120) -> Markup:
 def _digest(text: str, length: int = 12) -> Markup:
     if not text:
         return Markup("")
-    return Markup('<code class="digest" title="{}">{}</code>').format(text, text[:length])
+    return Markup('<code class="digest" title="{}">{}</code>').format(
+        formats.flat(text), text[:length]
+    )
 
 
 def _time(text: str) -> Markup:

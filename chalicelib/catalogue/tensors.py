@@ -88,13 +88,18 @@ def _grown(tensors: Iterable[Tensor], depth: int) -> _Branch:
 
 def _block(name: str, branch: _Branch, *, leaves: bool) -> Block:
     blocks = []
-    for key, below in branch.branches.items():
-        label = key
+    single = list(branch.leaves)
+    for key, found in branch.branches.items():
+        label, below = key, found
         while not below.leaves and len(below.branches) == 1:
             ((part, below),) = below.branches.items()
             label = f"{label}.{part}"
-        blocks.append(_block(label, below, leaves=leaves))
-    kept = tuple(Leaf(rest, t, parameters(t)) for rest, t in branch.leaves)
+        if len(below.leaves) == 1 and not below.branches:  # a fold around one tensor helps nobody
+            rest, tensor = below.leaves[0]
+            single.append((f"{label}.{rest}", tensor))
+        else:
+            blocks.append(_block(label, below, leaves=leaves))
+    kept = tuple(Leaf(rest, t, parameters(t)) for rest, t in single)
     dtypes = {t.tensor.dtype for t in kept} | {d for b in blocks for d in b.dtypes}
     return Block(
         name,

@@ -90,10 +90,10 @@ class SqsQueue:
     def _sqs(self) -> _Sqs:
         with self._lock:
             if self._client is None:
-                import boto3
+                import botocore.session
 
-                client: _Sqs = boto3.client("sqs", region_name=self._region or None)
-                self._client = client
+                session: Any = botocore.session.Session()
+                self._client = session.create_client("sqs", region_name=self._region or None)
             return self._client
 
 

@@ -2,9 +2,8 @@
 
 import sys
 
-from weighbridge.contract.errors import InvalidRequest
-
 from infra.embedded import options, server
+from weighbridge.contract.errors import InvalidRequest
 
 
 def main(argv: list[str]) -> int:

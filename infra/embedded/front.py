@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from weighbridge.contract import errors, origins
-
 from chalicelib.api import cookie
 from chalicelib.registry.ports import Head
 from infra.embedded.wsgi import MAX_REQUEST, Answer, problem, raw_target, status_line
+from weighbridge.contract import errors, origins
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment

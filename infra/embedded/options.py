@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from chalicelib.settings import Anonymous
 from weighbridge.contract import origins
 from weighbridge.contract.errors import InvalidRequest
-
-from chalicelib.settings import Anonymous
 
 PORT = 8470
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104

@@ -11,11 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from weighbridge.contract.errors import RegistryError, Unavailable, Unsupported
-
 from infra.embedded.data_folder import write_private
 from infra.embedded.options import Options
 from infra.embedded.stack import Stack
+from weighbridge.contract.errors import RegistryError, Unavailable, Unsupported
 
 STOP_SECONDS = 7.5
 """After this the process ends whatever still runs; the parts are given less."""

@@ -14,10 +14,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from weighbridge.contract.errors import Conflict, Unavailable
-
 from infra.embedded.data_folder import DataFolder, Secrets
 from infra.embedded.options import Options
+from weighbridge.contract.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
     from chalicelib.registry.ports import Queue
@@ -164,12 +163,11 @@ class Stack:
         return app
 
     def _front(self, app: ModuleType, port: int) -> Any:
-        from weighbridge.contract import origins
-
         from chalicelib import wiring
         from chalicelib.api import cookie
         from infra.embedded.front import Front
         from infra.embedded.wsgi import Application
+        from weighbridge.contract import origins
 
         options = self._options
         self._api = Application(app.app)

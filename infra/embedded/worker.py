@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from chalice.local import LambdaContext
-from weighbridge.contract.errors import RegistryError
 
 from chalicelib.storage.queues import Message
+from weighbridge.contract.errors import RegistryError
 
 _log = logging.getLogger("weighbridge.worker")
 BATCH = 10

@@ -23,6 +23,7 @@ from chalice.local import (
     MatchResult,
     RouteMatcher,
 )
+
 from weighbridge.contract import errors
 
 if TYPE_CHECKING:

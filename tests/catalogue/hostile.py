@@ -43,7 +43,9 @@ STRINGS = (
 
 def legal(text: str) -> str:
     """`text` as a model's name could hold it."""
-    kept = "".join(c for c in text if c not in "/@:" and ord(c) >= 32 and not 0xD800 <= ord(c) < 0xE000)
+    kept = "".join(
+        c for c in text if c not in "/@:" and ord(c) >= 32 and not 0xD800 <= ord(c) < 0xE000
+    )
     return kept.strip() or "blank"
 
 

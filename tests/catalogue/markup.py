@@ -1,6 +1,5 @@
 """Reads rendered pages strictly: which elements, attributes and links they have."""
 
-
 from html.parser import HTMLParser
 
 OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -13,7 +12,6 @@ ELEMENTS = {
     "ul", "dl", "dt", "dd", "figure", "figcaption", "strong", "label", "input", "img", "b", "br",
     *SVG,
 }  # fmt: skip
-
 
 
 class Found(HTMLParser):
@@ -94,5 +92,3 @@ def read(data: bytes) -> Found:
     if found.headings.count("h1") != 1:
         found.problems.append(f"{found.headings.count('h1')} h1")
     return found
-
-

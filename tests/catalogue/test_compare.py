@@ -7,7 +7,14 @@ from catalogue_compare import compared
 from markup import read
 
 from chalicelib.catalogue import comparing
-from weighbridge.contract.types import Comparison, Difference, Model, ModelSettings, Section, Version
+from weighbridge.contract.types import (
+    Comparison,
+    Difference,
+    Model,
+    ModelSettings,
+    Section,
+    Version,
+)
 
 
 def _sections(page):
@@ -18,7 +25,7 @@ def test_metrics_are_judged_by_their_direction(source):
     """Larger accuracy and smaller loss are better; what has no direction is only different."""
     page = comparing.compare_page(compared(source, "p1", "digits", 6, 8))
     rows = {row.name: row for row in _sections(page)["metrics"].rows}
-    assert [row.name for row in _sections(page)["metrics"].rows][0] == "accuracy"
+    assert next(row.name for row in _sections(page)["metrics"].rows) == "accuracy"
     assert rows["accuracy"].cells[1].verdict == "better"
     assert rows["accuracy"].cells[1].delta == "+0.0056 (+0.58 %)"
     assert rows["loss"].cells[1].verdict == "better"
@@ -69,7 +76,7 @@ def test_equal_versions_have_no_difference(source, renderer):
     """A version beside itself says so."""
     text = renderer.render(comparing.compare_page(compared(source, "p1", "digits", 6, 6))).decode()
     assert "No difference" in text
-    assert "<td class=\"differs\"" not in text
+    assert '<td class="differs"' not in text
 
 
 def test_up_to_six_sides_each_may_be_left_out(source, renderer):
@@ -144,7 +151,7 @@ def test_unknown_models_leave_the_page_without_links(source, renderer):
 def test_very_many_differences_are_cut(renderer):
     """Beyond five hundred rows the page names the command for the rest."""
     first = {f"m{n}": 1.0 for n in range(700)}
-    page = _metrics(first, {n: 2.0 for n in first}, (ModelSettings(), ModelSettings()))
+    page = _metrics(first, dict.fromkeys(first, 2.0), (ModelSettings(), ModelSettings()))
     data = renderer.render(page)
     assert b"200 more differences" in data
     assert len(data) < 300_000

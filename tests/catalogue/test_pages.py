@@ -37,9 +37,7 @@ def _rich(source):
     home = HomeView(WHO, tuple(summary for _, summary in source.summaries()), events)
     return {
         "home": pages.home_page(home),
-        "project": pages.project_page(
-            reading.project_view(source, "p1", source.projects["p1"])
-        ),
+        "project": pages.project_page(reading.project_view(source, "p1", source.projects["p1"])),
         "model": pages.model_page(reading.model_view(source, "p1", model)),
         "version": pages.version_page(eighth),
         "encoder": pages.version_page(encoder),
@@ -108,9 +106,7 @@ def test_not_indexed_and_broken_files_are_told_apart(source, renderer):
     view = reading.version_view(source, "p1", model, source.version("p1", model, 8))
     waiting, broken, _ = view.facts.items
     broken = replace(broken, facts=replace(broken.facts, problem="the header is cut off"))
-    view = replace(
-        view, facts=replace(view.facts, items=(replace(waiting, facts=None), broken))
-    )
+    view = replace(view, facts=replace(view.facts, items=(replace(waiting, facts=None), broken)))
     text = renderer.render(pages.version_page(view)).decode()
     assert "not indexed yet" in text
     assert "the header is cut off" in text

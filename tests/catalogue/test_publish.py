@@ -67,18 +67,14 @@ def test_pages_come_before_the_pages_that_list_them(store, source, renderer):
         f"{DIGITS}9/checkpoints/index.html", f"{DIGITS}9/index.html",
         f"{DIGITS}versions/1-100/index.html", f"{DIGITS}index.html", "p/vision/index.html",
     ]  # fmt: skip
-    assert report.created.index(f"{DIGITS}index.json") < report.created.index(
-        f"{DIGITS}index.html"
-    )
+    assert report.created.index(f"{DIGITS}index.json") < report.created.index(f"{DIGITS}index.html")
 
 
 def test_rebuilding_a_deleted_site_gives_the_same_bytes(store, source, renderer):
     """After changes one by one the site is the same as one made at once from nothing."""
     _everything(store, source, renderer)
     publish.publish(source, store, "p1", [_published(source, 10)], renderer)
-    source.versions["p1", "faces", 2] = replace(
-        source.versions["p1", "faces", 2], state="deleted"
-    )
+    source.versions["p1", "faces", 2] = replace(source.versions["p1", "faces", 2], state="deleted")
     publish.publish(source, store, "p1", [Change("faces", (2,), "version.deleted")], renderer)
     fresh = MemoryBlobs()
     _everything(fresh, source, renderer)
@@ -227,9 +223,7 @@ def test_a_slow_publisher_does_not_bring_a_deleted_version_back(source, renderer
     def delete():
         found = source.versions["p1", "digits", 10]
         source.versions["p1", "digits", 10] = replace(found, state="deleted")
-        publish.publish(
-            source, store, "p1", [Change("digits", (10,), "version.deleted")], renderer
-        )
+        publish.publish(source, store, "p1", [Change("digits", (10,), "version.deleted")], renderer)
 
     store = _Deleting(delete)
     publish.publish(source, store, "p1", [_published(source, 10)], renderer)

@@ -12,7 +12,7 @@ NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/@:"), min_size=1,
     max_size=120,
 )  # fmt: skip
-IDS = st.from_regex(r"[0-9a-f]{16}\Z")
+IDS = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 
 
 @given(NAMES, IDS)
@@ -22,9 +22,7 @@ def test_a_model_slug_is_reversible(name, identifier):
     assert len(slug) <= slugs.MAX_SLUG
     assert slug.strip(".")
     assert slug not in ("index.html", "index.json")
-    assert set(slug) <= set(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-~"
-    )
+    assert set(slug) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-~")
     expected = ModelSlug(id=identifier) if slug.startswith("~~") else ModelSlug(name=name)
     assert slugs.parse_slug(slug) == expected
 
@@ -32,7 +30,7 @@ def test_a_model_slug_is_reversible(name, identifier):
 @given(NAMES, NAMES, IDS)
 def test_two_models_never_share_a_folder(one, other, identifier):
     """Different names give different folders."""
-    same = slugs.model_slug(one, identifier) == slugs.model_slug(other, identifier[::-1] + "x")
+    same = slugs.model_slug(one, identifier) == slugs.model_slug(other, identifier + "x")
     assert same == (one == other and not slugs.model_slug(one, "").startswith("~~"))
 
 
@@ -65,7 +63,9 @@ def test_slugs_are_stable(name, slug):
     assert slugs.model_slug(name, "0123456789abcdef") == slug
 
 
-@pytest.mark.parametrize("slug", ["", "~61", "~c3~a9", "~C3", "~", "a/b", "a b", "é", "~~", "..", "~~a/b"])
+@pytest.mark.parametrize(
+    "slug", ["", "~61", "~c3~a9", "~C3", "~", "a/b", "a b", "é", "~~", "..", "~~a/b"]
+)
 def test_other_folders_are_refused(slug):
     """What no builder builds names no model."""
     with pytest.raises(InvalidName):

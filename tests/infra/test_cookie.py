@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weighbridge.contract.errors import InvalidRequest, TooLarge
 
 from chalicelib.api import cookie
 from tests.infra import cookie_vectors
+from weighbridge.contract.errors import InvalidRequest, TooLarge
 
 VECTORS = json.loads(cookie_vectors.FILE.read_text())
 KEYS = cookie.read_keys(VECTORS["setting"], VECTORS["epoch"])

@@ -4,7 +4,6 @@ import base64
 import io
 
 import pytest
-from weighbridge.contract import errors, origins
 
 from chalicelib.api import cookie
 from chalicelib.registry.ports import Head
@@ -12,6 +11,7 @@ from infra.embedded.front import Front
 from infra.embedded.wsgi import MAX_REQUEST, Application
 from tests.infra import small_app
 from tests.infra.asking import ask
+from weighbridge.contract import errors, origins
 
 NOW = 1_800_000_000.0
 KEYS = cookie.read_keys("s" * 40)

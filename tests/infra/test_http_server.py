@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-from weighbridge.contract import origins
 
 from infra.embedded.front import Front
 from infra.embedded.http_server import Server
@@ -16,6 +15,7 @@ from infra.embedded.wsgi import MAX_REQUEST, Application
 from tests.e2e.embedded.certificates import authority
 from tests.infra import small_app
 from tests.infra.asking import listening, over_http, raw, reply_of
+from weighbridge.contract import origins
 
 
 def echo(environ, start_response):

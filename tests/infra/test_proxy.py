@@ -13,11 +13,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from weighbridge import proxy
-from weighbridge.contract.errors import Conflict, InvalidRequest
 
 from tests.e2e.embedded.certificates import authority
 from tests.infra.asking import listening, over_http, raw, reply_of
+from weighbridge import proxy
+from weighbridge.contract.errors import Conflict, InvalidRequest
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from weighbridge.contract.errors import Unavailable
 
 from chalicelib.storage.queues import MAX_RECEIVES, Depth, NoQueue, SqliteQueue, SqsQueue
+from weighbridge.contract.errors import Unavailable
 
 ROOT = Path(__file__).parents[2]
 

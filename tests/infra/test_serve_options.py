@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from weighbridge.contract.errors import Conflict, InvalidRequest, Unavailable
 
 from infra.embedded import options
 from infra.embedded.data_folder import DataFolder
+from weighbridge.contract.errors import Conflict, InvalidRequest, Unavailable
 
 ROOT = Path(__file__).parents[2]
 

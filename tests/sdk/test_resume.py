@@ -146,6 +146,33 @@ def test_resumed_push_does_not_send_what_is_stored(fake, state, folder):
     assert all(state.stored[part] == 1 for part in stored_before if part[1] > 1)
 
 
+def test_interrupt_ends_a_push_soon(fake, state, folder):
+    """Ctrl-C ends a push within seconds although parts are under way, and the next one resumes."""
+    process = _start(fake, folder)
+    stuck, release = threading.Event(), threading.Event()
+
+    def stall(kind, path):
+        if kind == "part":
+            stuck.set()
+            release.wait(30)
+
+    state.hold = stall
+    assert stuck.wait(30)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in err
+    assert time.monotonic() - started < 8
+    state.hold = None
+    release.set()
+    assert state.ready() == []
+    _settle()
+    second = _start(fake, folder)
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert out.split()[0] == "1"
+
+
 def test_killed_after_commit_is_not_published_twice(fake, state, folder):
     """A push that was killed when its commit had succeeded is found finished by the next one."""
     process = _start(fake, folder)

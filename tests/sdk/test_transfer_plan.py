@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.contract import digests, types
@@ -19,6 +19,7 @@ SIZES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_parts_fit_the_stores_limits(size):
     """Parts are whole MiB of 5 MiB or more and at most 10,000, whatever the size."""
@@ -31,6 +32,7 @@ def test_parts_fit_the_stores_limits(size):
     assert -(-size // step) <= 10_000
 
 
+@settings(deadline=None)
 @given(st.integers(16 * MIB + 1, 3000 * MIB))
 def test_cuts_cover_the_file_exactly(size):
     """Parts follow each other without gap or overlap; all but the last are equal."""
@@ -50,6 +52,7 @@ def test_file_above_the_stores_limit_is_refused():
         plan.part_size(MAX_SIZE + 1)
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_reading_fetches_every_byte_once(size):
     """The ranges of a download cover the blob exactly, and are its parts where the cut is known."""
@@ -69,6 +72,7 @@ def test_unknown_cut_scheme_is_read_without_its_parts():
     assert not plan.reading(blob).composite
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(), max_size=50), st.integers(1, 7))
 def test_batches_keep_order_and_lose_nothing(items, most):
     """Batches are the items in order, none larger than allowed."""
@@ -77,6 +81,7 @@ def test_batches_keep_order_and_lose_nothing(items, most):
     assert all(0 < len(batch) <= most for batch in batches)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(0, 10**10), st.booleans())
 def test_a_plan_is_asked_for_in_time(waiting, size, more):
     """Never for nothing; always when a request would be full, or nothing more comes."""
@@ -84,6 +89,7 @@ def test_a_plan_is_asked_for_in_time(waiting, size, more):
     assert now == (waiting > 0 and (not more or waiting >= 1000 or size >= 256 * MIB))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 20), st.floats(0, 1))
 def test_backoff_grows_to_a_bound_and_ends(attempt, most, fraction):
     """Delays are bounded, and there are no more attempts than allowed."""
@@ -166,6 +172,7 @@ def test_what_an_interrupted_push_does_next(state, manifest, step):
     assert plan.resume(state, manifest, "wanted") == step
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_small_file_is_a_single_blob(data):
     """The blob id of a small file is its sha256 and size."""

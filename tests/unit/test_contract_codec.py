@@ -8,7 +8,7 @@ import typing
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weighbridge.contract import codec, errors, types
@@ -57,6 +57,7 @@ def _instances(cls: type) -> st.SearchStrategy:
 
 
 @pytest.mark.parametrize("cls", [*WIRE, FileEntry], ids=lambda cls: cls.__name__)
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_wire_type_survives_the_wire(cls, data):
     """`decode(encode(x)) == x` through real JSON, strictly, for every type of the contract."""
@@ -132,6 +133,7 @@ def test_mistakes_are_named_by_field(data, field):
     assert caught.value.details["field"] == field
 
 
+@settings(deadline=None)
 @given(JSON | st.lists(JSON))
 def test_any_json_is_decoded_or_refused(data):
     """No document makes the decoder fail in another way than `InvalidRequest`."""

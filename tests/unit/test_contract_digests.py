@@ -5,7 +5,7 @@ import hashlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.contract import digests
@@ -15,6 +15,7 @@ SHAS = st.binary(max_size=64).map(digests.sha256_of)
 SIZES = st.integers(0, 5 * 1024**4)
 
 
+@settings(deadline=None)
 @given(SHAS, SIZES)
 def test_single_blobs_are_parsed_back(sha, size):
     """A single blob's id says its digest and size."""
@@ -23,6 +24,7 @@ def test_single_blobs_are_parsed_back(sha, size):
     assert digests.blob_from_checksum(blob.checksum, size) == digests.single_blob(sha, size)
 
 
+@settings(deadline=None)
 @given(SHAS, SIZES, st.integers(1, 10_000), st.integers(1, 999))
 def test_composite_blobs_are_parsed_back(sha, size, parts, scheme):
     """A composite blob's id says its digest, parts, size and cut scheme."""
@@ -33,6 +35,7 @@ def test_composite_blobs_are_parsed_back(sha, size, parts, scheme):
     assert digests.blob_from_checksum(blob.checksum, size, scheme) == text
 
 
+@settings(deadline=None)
 @given(SHAS)
 def test_base64_is_reversible(sha):
     """The form of S3's headers is the same digest."""
@@ -41,6 +44,7 @@ def test_base64_is_reversible(sha):
     assert base64.b64decode(text).hex() == sha
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=5))
 def test_composite_is_the_digest_of_the_parts_digests(parts):
     """S3's composite checksum: SHA-256 over the binary SHA-256 of the parts."""
@@ -70,6 +74,7 @@ def test_what_is_no_sha256(text):
         digests.sha256(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_any_text_is_a_blob_id_or_refused(text):
     """No text makes the parser fail in another way."""

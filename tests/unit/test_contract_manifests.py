@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.contract import digests, manifests
@@ -32,6 +32,7 @@ def entries(draw):
     return list(made.values())
 
 
+@settings(deadline=None)
 @given(entries(), st.randoms())
 def test_manifest_is_canonical(files, chance):
     """The same files in any order give the same bytes and the same digest."""
@@ -41,6 +42,7 @@ def test_manifest_is_canonical(files, chance):
     assert manifests.digest(shuffled) == manifests.digest(files)
 
 
+@settings(deadline=None)
 @given(entries())
 def test_manifest_is_read_back(files):
     """What was encoded is decoded, in canonical order."""
@@ -49,6 +51,7 @@ def test_manifest_is_read_back(files):
     assert manifests.encode(manifests.decode(data)) == data
 
 
+@settings(deadline=None)
 @given(entries().filter(bool))
 def test_digest_changes_with_any_file(files):
     """A manifest with one file less, or another path, has another digest."""

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.contract import names
@@ -16,6 +16,7 @@ LEGAL = st.text(
 )
 
 
+@settings(deadline=None)
 @given(LEGAL)
 def test_any_free_text_is_a_model_name(text):
     """A model name is any text without reserved and control characters, up to 1,000 bytes."""
@@ -27,6 +28,7 @@ def test_any_free_text_is_a_model_name(text):
             names.model_name(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50))
 def test_a_name_is_returned_unchanged_or_refused(text):
     """No parser changes a name: it answers it, or raises `InvalidRequest`, never another error."""
@@ -110,6 +112,7 @@ SEGMENT = st.text(
 ).filter(lambda s: s not in (".", ".."))
 
 
+@settings(deadline=None)
 @given(st.lists(SEGMENT, min_size=1, max_size=6))
 def test_legal_paths_stay_below_their_folder(segments):
     """A legal path, joined to a folder, is below that folder."""

@@ -1,7 +1,7 @@
 """References: what is built is parsed back, and what is no reference is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.contract import names
@@ -57,6 +57,7 @@ CHECKPOINTS = st.one_of(
 REFERENCES = st.builds(Reference, PROJECTS, MODELS, st.none() | VERSIONS, st.none() | CHECKPOINTS)
 
 
+@settings(deadline=None)
 @given(REFERENCES)
 def test_what_is_built_is_parsed_back(reference):
     """`parse(build(r)) == r`, for every legal reference."""
@@ -64,18 +65,21 @@ def test_what_is_built_is_parsed_back(reference):
     assert parse(str(reference)) == reference
 
 
+@settings(deadline=None)
 @given(VERSIONS)
 def test_version_selectors_are_parsed_back(selector):
     """The part behind the `@` alone is parsed back too."""
     assert parse_version(build_version(selector)) == selector
 
 
+@settings(deadline=None)
 @given(CHECKPOINTS)
 def test_checkpoint_selectors_are_parsed_back(selector):
     """The part behind the `:` alone is parsed back too."""
     assert parse_checkpoint(build_checkpoint(selector)) == selector
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | TRICKY)
 def test_any_text_is_a_reference_or_refused(text):
     """No text makes the parser fail in another way than `InvalidName`; what it accepts is stable."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import weighbridge
-from weighbridge.contract.errors import Unsupported
+from weighbridge.contract.errors import RegistryError, Unsupported
 
 _PATHS = ("data", "tls_cert", "tls_key", "ready_file")
 _PLAIN = ("host", "port", "anonymous", "public_url", "s3_endpoint", "s3_public_url")
@@ -57,15 +57,17 @@ def server_root() -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until a signal comes; answers the server's exit code."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            process = subprocess.Popen(
-                [*command(args), f"--control-fd={theirs.fileno()}"],
-                env=_environment(),
-                pass_fds=(theirs.fileno(),),
-            )
-        with _Forwarding(process):
+    words, env = command(args), _environment()
+    with _Forwarding() as forwarding:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = subprocess.Popen(
+                    [*words, f"--control-fd={theirs.fileno()}"],
+                    env=env,
+                    pass_fds=(theirs.fileno(),),
+                )
+            forwarding.to(process)
             told = threading.Thread(target=_remember, args=(ours, args.ca_file), daemon=True)
             told.start()
             code = process.wait()
@@ -100,11 +102,17 @@ def _remember(control: socket.socket, ca_file: str | None) -> None:
     """Waits for the server to be ready, then makes it the one that other commands use."""
     with control.makefile("rb") as lines:
         line = lines.readline()
-    if line:
-        from weighbridge import config
+    if not line:
+        return
+    from weighbridge import config
 
-        ready = json.loads(line)
+    ready = json.loads(line)
+    try:
         config.save_server(ready["url"], ready["token"], ca_file)
+    except (RegistryError, OSError) as error:
+        # The server serves all the same.
+        text = f"weighbridge serve: other commands will not find this server: {error}"
+        print(text, file=sys.stderr, flush=True)
 
 
 class _Forwarding:
@@ -112,13 +120,21 @@ class _Forwarding:
 
     _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._process = process
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def __enter__(self) -> None:
+    def to(self, process: "subprocess.Popen[bytes]") -> None:
+        """Names the server; it gets what came before it was there."""
+        self._process = process
+        for number in self._early:
+            process.send_signal(number)
+
+    def __enter__(self) -> "_Forwarding":
         for number in self._NUMBERS:
             self._before[number] = signal.signal(number, self._forward)
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
@@ -126,5 +142,7 @@ class _Forwarding:
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         # Ctrl-C in a terminal has reached the server as well: it takes the second for the first.
-        if self._process.poll() is None:
+        if self._process is None:
+            self._early.append(number)
+        elif self._process.returncode is None:
             self._process.send_signal(number)

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from weighbridge.contract.errors import TransferError
 
-_GRACE = 5.0
+_GRACE = 2.0
 
 
 class Interrupted(TransferError):

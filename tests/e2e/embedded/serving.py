@@ -208,7 +208,7 @@ def _began(pid: int) -> str:
 
 def _command(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:120]
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:2000]
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
