@@ -56,10 +56,11 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     from dataclasses import asdict
 
     from chalicelib.catalogue import drain
-    from chalicelib.registry import sweep as sweeping
+    from chalicelib.indexing import repair
     from chalicelib.wiring import stores
 
-    report = sweeping.run(stores())
+    report = asdict(repair.run(stores()))
+    report.pop("settled")
     drain.everything(stores())
-    app.log.info("sweep %s", json.dumps(asdict(report)))
-    return asdict(report)
+    app.log.info("sweep %s", json.dumps(report))
+    return report

@@ -40,7 +40,7 @@ class Settings:
     inbox_role: str = ""
     """`WEIGHBRIDGE_INBOX_ROLE`: the role whose session credentials `inbox grant` hands out (AWS)."""
     inbox_identities: str = ""
-    """`WEIGHBRIDGE_INBOX_IDENTITIES`: address of the local store's identity file (embedded)."""
+    """`WEIGHBRIDGE_INBOX_IDENTITIES`: the embedded store's address for making users."""
     public_url: str = ""
     """`WEIGHBRIDGE_PUBLIC_URL`: where browsers and clients reach the server."""
     secret: str = ""

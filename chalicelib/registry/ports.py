@@ -275,7 +275,7 @@ class Blobs(Protocol):
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
 
     def complete_multipart(self, key: str, upload: str, parts: Sequence[StoredPart]) -> None:
-        """Joins the parts. A repeat after success raises `NotFound` (look with `head`)."""
+        """Joins the parts. A repeat after success may raise `NotFound`: look with `head`."""
 
     def abort_multipart(self, key: str, upload: str) -> None:
         """Frees the parts; an absent upload is no error."""
@@ -306,7 +306,7 @@ class Blobs(Protocol):
         `etag` (else `Precondition`), to a key never used before; answers the copy's head."""
 
     def list(self, prefix: str, after: str = "", limit: int = 1000) -> Listed:
-        """Objects under `prefix` in key order, after the key `after`."""
+        """Objects under `prefix`, paged by key; some stores go folder by folder."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes objects; absent ones are no error."""
@@ -327,6 +327,9 @@ class InboxGrants(Protocol):
 
     def grant(self, prefix: str, seconds: int) -> "Credentials":
         """Credentials that may put, list and abort under `prefix` and nothing else."""
+
+    def expire(self) -> int:
+        """Ends credentials whose time is over, where the store does not by itself; how many."""
 
 
 @dataclass(frozen=True, slots=True)

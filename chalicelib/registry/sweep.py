@@ -4,7 +4,7 @@ Everything it does is safe to repeat and to run twice at once. It reports what i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weighbridge.contract import codec, digests
 from weighbridge.contract.errors import Conflict, NotFound
@@ -36,7 +36,9 @@ class Report:
     freed_blobs: int = 0
     freed_bytes: int = 0
     orphans: int = 0
-    unindexed: int = 0
+    indexed: int = 0
+    settled: list[tuple[str, str]] = field(default_factory=list)
+    """Project id and blob of candidates that are referred to and stay."""
 
 
 def everything(table: Table, pk: str, start: str = "") -> Iterator[Item]:
@@ -53,6 +55,8 @@ def everything(table: Table, pk: str, start: str = "") -> Iterator[Item]:
 def run(stores: Stores) -> Report:
     """One sweep over all projects. Orphaned objects are looked for once a day."""
     report = Report()
+    if stores.grants is not None:
+        stores.grants.expire()
     for record in projects.records(stores):
         _stale_uploads(stores, record.id, report)
         _stale_versions(stores, record.id, report)
@@ -171,7 +175,10 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
     """
     key = keys.blob(project_id, blob)
     item = stores.table.get(key)
-    if item is None or held(stores, project_id, blob):
+    if item is None:
+        return True
+    if held(stores, project_id, blob):
+        report.settled.append((project_id, blob))
         return True
     rev = int(item.attrs.get("rev", 0))
     if item.attrs.get("state") == "live":
@@ -211,6 +218,8 @@ def orphans(stores: Stores, project_id: str, grace: int) -> Iterator[Head]:
             if listed.modified > before:
                 continue
             head = stores.blobs.head(listed.key)
+            if not head.sha256:
+                continue  # nothing says whose it is, so nothing says that it is nobody's
             item = _named(stores, project_id, head)
             if item is None or item.doc.get("key") != head.key:
                 yield head
@@ -220,8 +229,6 @@ def orphans(stores: Stores, project_id: str, grace: int) -> Iterator[Head]:
 
 
 def _named(stores: Stores, project_id: str, head: Head) -> Item | None:
-    if not head.sha256:
-        return None
     blob = digests.blob_from_checksum(head.sha256, head.size)
     return stores.table.get(keys.blob(project_id, blob))
 

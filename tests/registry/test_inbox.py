@@ -185,3 +185,24 @@ def test_the_order_and_number_of_events_do_not_matter(tmp_path, seed):
         assert len(results[-1]) == 100
         stores.table.close()
     assert results[0] == results[1]
+
+
+def test_the_sweep_finds_what_no_event_announced(registry):
+    """Drops and blobs whose events were lost are found by the sweep."""
+    from chalicelib.indexing import repair
+    from chalicelib.registry import facts
+    from tests.registry_world import publish
+
+    stores, clock = registry
+    projects.change(stores, "ann", "vision", ProjectChanges(inbox=True))
+    drop(stores, FOLDER.format(1, "s"), {"w.bin": b"first", "_SUCCESS": b""})
+    version = publish(stores, {"a": b"content"})
+    assert repair.run(stores).indexed == 0
+    assert len(found(stores)) == 1
+    record = projects.find(stores, "vision")
+    [entry] = versions.files(stores, record.id, version.manifest)
+    assert facts.indexed(stores, record.id, entry.blob) == 0
+    clock.time += 2 * stores.lease_seconds
+    assert repair.run(stores).indexed == 2
+    assert facts.indexed(stores, record.id, entry.blob) == 1
+    assert repair.run(stores).indexed == 0

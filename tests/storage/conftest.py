@@ -48,7 +48,7 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     else:
         stack: Stack = request.getfixturevalue("emulated_aws")
         reset = urllib.request.Request(f"{stack.endpoint}/_ministack/reset", method="POST")
-        with urllib.request.urlopen(reset, timeout=10):
+        with urllib.request.urlopen(reset, timeout=60):
             yield Place("dynamodb", "registry", stack.endpoint)
 
 

@@ -1,0 +1,168 @@
+"""What each Lambda function may do: pure functions that answer IAM policies.
+
+`python -m infra.policies` writes them to `.chalice/`, one file per function; all stages share them,
+since they name resources of the stack (`Ref`, `Fn::GetAtt`, `Fn::Sub`) and nothing of an account. A presigned URL acts
+with the rights of the function that signed it, so the API holds what its clients may do with one.
+Only the sweep deletes what clients have stored. Nobody scans the table, or changes its settings.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CHALICE = Path(__file__).resolve().parents[1] / ".chalice"
+Policy = dict[str, Any]
+Statement = dict[str, Any]
+Resource = Mapping[str, Any]
+
+TABLE: Resource = {"Fn::GetAtt": ["Table", "Arn"]}
+_ITEMS = (
+    "BatchGetItem", "BatchWriteItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem",
+    "Query", "UpdateItem",
+)  # fmt: skip
+
+
+def allow(service: str, actions: tuple[str, ...], *resources: Resource, **more: Any) -> Statement:
+    """One statement of a policy."""
+    names = [f"{service}:{action}" for action in actions]
+    return {"Effect": "Allow", "Action": names, "Resource": list(resources), **more}
+
+
+def policy(*statements: Statement) -> Policy:
+    """A policy of these statements."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def objects(bucket: str, *prefixes: str) -> tuple[Resource, ...]:
+    """The objects of a bucket of the stack that begin with one of the prefixes."""
+    return tuple({"Fn::Sub": f"${{{bucket}.Arn}}/{prefix}*"} for prefix in prefixes)
+
+
+def listing(bucket: str, *more: str) -> Statement:
+    """Listing keys. Without it S3 answers 403, not 404, for an object that is not there."""
+    return allow("s3", ("ListBucket", *more), {"Fn::GetAtt": [bucket, "Arn"]})
+
+
+def _items() -> Statement:
+    return allow("dynamodb", _ITEMS, TABLE)
+
+
+def _logs() -> Statement:
+    group = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/lambda/"
+    actions = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+    return allow("logs", actions, {"Fn::Sub": f"{group}${{AWS::StackName}}-*"})
+
+
+def _sends(queue: str) -> Statement:
+    return allow("sqs", ("SendMessage",), {"Fn::GetAtt": [queue, "Arn"]})
+
+
+def _receives(queue: str) -> Statement:
+    actions = ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+    return allow("sqs", actions, {"Fn::GetAtt": [queue, "Arn"]})
+
+
+def api_handler() -> Policy:
+    """Keeps metadata, signs what clients send and fetch, writes manifests, wakes the renderer."""
+    uploads = ("AbortMultipartUpload", "ListMultipartUploadParts")
+    return policy(
+        _logs(),
+        _items(),
+        allow("s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
+        allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "manifests/")),
+        allow("s3", uploads, *objects("Artifacts", "blobs/")),
+        listing("Artifacts"),
+        _sends("RenderQueue"),
+    )
+
+
+def index_object() -> Policy:
+    """Reads what arrived, adopts what was dropped in an inbox, writes facts."""
+    return policy(
+        _logs(),
+        _items(),
+        allow("s3", ("GetObject",), *objects("Artifacts", "blobs/", "inbox/", "manifests/")),
+        allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
+        allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
+        listing("Artifacts"),
+        _receives("IndexQueue"),
+        _sends("RenderQueue"),
+    )
+
+
+def _renders() -> tuple[Statement, ...]:
+    return (
+        allow("s3", ("DeleteObject", "GetObject", "PutObject"), *objects("Site", "")),
+        listing("Site"),
+    )
+
+
+def render_pages() -> Policy:
+    """Reads what pages show, and keeps the site."""
+    return policy(
+        _logs(),
+        _items(),
+        allow("s3", ("GetObject",), *objects("Artifacts", "facts/", "manifests/")),
+        listing("Artifacts"),
+        *_renders(),
+        _receives("RenderQueue"),
+    )
+
+
+def sweep() -> Policy:
+    """Ends stale uploads, deletes what nothing refers to, renders what was missed."""
+    stored = ("blobs/", "facts/", "manifests/")
+    return policy(
+        _logs(),
+        _items(),
+        allow("s3", ("DeleteObject", "GetObject"), *objects("Artifacts", *stored)),
+        allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
+        listing("Artifacts", "ListBucketMultipartUploads"),
+        *_renders(),
+        _sends("RenderQueue"),
+    )
+
+
+FUNCTIONS = {
+    "api_handler": api_handler,
+    "index_object": index_object,
+    "render_pages": render_pages,
+    "sweep": sweep,
+}
+
+# Of the stack itself, not of a function
+
+
+def inbox_writer() -> Policy:
+    """The most that credentials for an inbox can be given; each grant is cut to one project."""
+    uploads = ("AbortMultipartUpload", "ListMultipartUploadParts", "PutObject")
+    only = {"StringLike": {"s3:prefix": ["inbox/*"]}}
+    return policy(
+        allow("s3", uploads, *objects("Artifacts", "inbox/")),
+        {**listing("Artifacts"), "Condition": only},
+    )
+
+
+def inbox_granter() -> Policy:
+    """What lets the API hand out such credentials."""
+    return policy(allow("sts", ("AssumeRole",), {"Fn::GetAtt": ["InboxRole", "Arn"]}))
+
+
+def files() -> dict[Path, str]:
+    """The policy files of the repository, by path."""
+    return {
+        CHALICE / f"policy-{name}.json": json.dumps(make(), indent=2) + "\n"
+        for name, make in FUNCTIONS.items()
+    }
+
+
+def main() -> None:
+    """Writes the files."""
+    for path, text in files().items():
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(CHALICE.parent))
+
+
+if __name__ == "__main__":
+    main()
