@@ -1,327 +1,303 @@
-"""The CloudFormation template: what Chalice generates, and what this module adds to it.
+"""The part of the CloudFormation template that Chalice does not make, as pure functions.
 
-    python -m infra.template [--stage dev] [FOLDER]    # build/package if none is named
+Table, buckets, queues, the rule that turns S3's events into messages, the environment of the
+functions. `chalice package --merge-template` merges it into its own: maps are merged deeply, lists
+are replaced, nothing can be removed. So queues have fixed names, which `app.py` reads from the stage's
+variables, and roles stay Chalice's. Content delivery, alarms and dashboards are not here yet.
 
-Chalice makes the API, the four functions, their roles and triggers. `resources()` adds the table,
-the buckets, the queues with their dead letters, the rule that turns new objects into messages, the
-inbox role, the log groups, and what the functions must know of them.
-
-Not here: the CDN with its edge function and the policy that lets it read the site bucket, alarms,
-and the dashboard. They come with the deployment to a real account.
+    S3 → rule (inbox/, blobs/) → IndexQueue → index_object      RenderQueue → render_pages
+                                      ↓ after 5 receives             ↓
+                                 IndexDeadLetters             RenderDeadLetters
 """
 
-import argparse
 import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import bundle, policies
-
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "build" / "package"
-MERGED = "resources.json"
-MAX_API_RESOURCES = 280
-"""The gateway allows about 300 per API; a facade that needs more becomes its own API."""
-MAX_RECEIVES = 5
-VISIBILITY = {"Index": 6 * 300, "Render": 6 * 120}
-"""Seconds a message is hidden: six times the function's timeout, as Lambda asks for."""
-CONCURRENCY = {"Index": 10, "Render": 5}
+from infra import policies
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A packaged application: the template, and the zip that it names."""
-
-    template: Path
-    code: Path
-
-    def read(self) -> Json:
-        """The template."""
-        document: Json = json.loads(self.template.read_text(encoding="utf-8"))
-        return document
-
-
-def package(out: Path = PACKAGE, stage: str = "dev") -> Package:
-    """Builds the project folder beside `out` and packages it."""
-    project = bundle.build(out.parent / "project")
-    (project / MERGED).write_text(json.dumps(resources(stage), indent=1), encoding="utf-8")
-    chalice = Path(sys.executable).with_name("chalice")
-    command = [str(chalice), "package", "--stage", stage, "--merge-template", MERGED, str(out)]
-    # Not ours: a setting of the caller must not end up in the template.
-    kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
-    env = {**kept, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"chalice package failed:\n{done.stdout}{done.stderr}")
-    return Package(out / "sam.json", out / "deployment.zip")
-
-
-def resources(stage: str) -> Json:
-    """The template fragment that is merged into Chalice's."""
-    return {
-        "Description": "Weighbridge: a registry of model versions and checkpoints",
-        "Parameters": _parameters(),
-        "Resources": {
-            "Table": _table(),
-            "Artifacts": _artifacts(),
-            "Site": _bucket("site"),
-            "InboxRole": _inbox_role(),
-            "ObjectRule": _object_rule(),
-            "IndexQueuePolicy": _queue_policy(),
-            **_queues(stage, "Index"),
-            **_queues(stage, "Render"),
-            **{f"{logical}Log": _log(name) for logical, name in _FUNCTIONS.items()},
-            **_functions(),
-        },
-        "Outputs": {
-            "Table": {"Value": {"Ref": "Table"}},
-            "ArtifactBucket": {"Value": {"Ref": "Artifacts"}},
-            "SiteBucket": {"Value": {"Ref": "Site"}},
-            "IndexQueue": {"Value": {"Ref": "IndexQueue"}},
-            "RenderQueue": {"Value": {"Ref": "RenderQueue"}},
-        },
-    }
-
-
-_FUNCTIONS = {
+CONFIG = Path(__file__).resolve().parents[1] / ".chalice" / "config.json"
+FUNCTIONS = {
     "APIHandler": "api_handler",
     "IndexObject": "index_object",
     "RenderPages": "render_pages",
     "Sweep": "sweep",
 }
-"""Chalice's logical ids → the names of the functions."""
+"""Chalice's names in the template, and the names of the functions."""
+MAX_RECEIVES = 5
+PREFIXES = ("inbox/", "blobs/")
+_DAY = 86400
 
 
-def _parameters() -> Json:
+def template(stage: str) -> Json:
+    """What is merged into Chalice's template for a stage of `.chalice/config.json`."""
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    queues = config["stages"][stage]["environment_variables"]
     return {
-        "PublicUrl": {
-            "Type": "String",
-            "Default": "",
-            "Description": "Where browsers and clients reach the server",
+        "Parameters": parameters(),
+        "Conditions": conditions(),
+        "Resources": {
+            **table(keep=stage == "prod"),
+            **buckets(keep=stage == "prod"),
+            **queue("Index", queues["WEIGHBRIDGE_INDEX_QUEUE"], seconds=_timeout("index_object")),
+            **queue("Render", queues["WEIGHBRIDGE_RENDER_QUEUE"], seconds=_timeout("render_pages")),
+            **events(),
+            **inbox(),
+            **functions(),
         },
+        "Outputs": {
+            "Table": {"Value": {"Ref": "Table"}},
+            "Artifacts": {"Value": {"Ref": "Artifacts"}},
+            "Site": {"Value": {"Ref": "Site"}},
+            "IndexQueueUrl": {"Value": {"Ref": "IndexQueue"}},
+            "RenderQueueUrl": {"Value": {"Ref": "RenderQueue"}},
+            "InboxRole": {"Value": {"Fn::GetAtt": ["InboxRole", "Arn"]}},
+        },
+    }
+
+
+def _timeout(function: str) -> int:
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    return int(config["lambda_functions"][function]["lambda_timeout"])
+
+
+def parameters() -> Json:
+    """What a deployment may set. All but the secret have a default."""
+    text: Json = {"Type": "String", "Default": ""}
+    hidden: Json = {**text, "NoEcho": True}
+    return {
         "Secret": {
             "Type": "String",
             "NoEcho": True,
             "MinLength": 32,
-            "Description": "Signs cookies and sign-in tickets: 32 random bytes or more",
+            "Description": "Random; signs cookies and sign-in links",
+        },
+        "PublicUrl": {**text, "Description": "Where browsers and clients reach the registry"},
+        "S3Endpoint": {**text, "Description": "An S3-compatible store instead of S3"},
+        "S3PublicEndpoint": {**text, "Description": "The same, as clients reach it"},
+        "S3AccessKey": {**hidden, "Description": "Keys for that store"},
+        "S3SecretKey": hidden,
+        "TlsOnly": {
+            "Type": "String",
+            "Default": "true",
+            "AllowedValues": ["true", "false"],
+            "Description": "Refuse requests to the buckets that are not encrypted",
         },
     }
 
 
-def _table() -> Json:
-    key = (("pk", "HASH"), ("sk", "RANGE"))
+def conditions() -> Json:
+    """What depends on parameters."""
     return {
-        "Type": "AWS::DynamoDB::Table",
-        **_kept(),
-        "Properties": {
-            "TableName": {"Ref": "AWS::StackName"},
-            "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n, _ in key],
-            "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in key],
-            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-            "SSESpecification": {"SSEEnabled": False},  # encrypted all the same, with AWS's own key
-            "TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": True},
-        },
+        "HasPublicUrl": {"Fn::Not": [{"Fn::Equals": [{"Ref": "PublicUrl"}, ""]}]},
+        "IsTlsOnly": {"Fn::Equals": [{"Ref": "TlsOnly"}, "true"]},
     }
 
 
-def _kept() -> Json:
-    return {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+def _kept(resource: Json, keep: bool) -> Json:
+    """In production, what holds data outlives the stack."""
+    policy = "Retain" if keep else "Delete"
+    return {**resource, "DeletionPolicy": policy, "UpdateReplacePolicy": policy}
 
 
-def _bucket(name: str, **properties: Any) -> Json:
-    """A private, encrypted bucket. Not versioned: what the sweep deletes must free its bytes."""
-    algorithm = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    return {
-        "Type": "AWS::S3::Bucket",
-        **_kept(),
-        "Properties": {
-            "BucketName": {"Fn::Sub": f"${{AWS::StackName}}-{name}-${{AWS::AccountId}}"},
-            "BucketEncryption": {"ServerSideEncryptionConfiguration": [algorithm]},
-            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-            "PublicAccessBlockConfiguration": {
-                "BlockPublicAcls": True,
-                "BlockPublicPolicy": True,
-                "IgnorePublicAcls": True,
-                "RestrictPublicBuckets": True,
-            },
-            **properties,
-        },
+def table(keep: bool) -> Json:
+    """The one table: paid per request, restorable to any second of 35 days."""
+    keys = (("pk", "HASH"), ("sk", "RANGE"))
+    properties = {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": k, "AttributeType": "S"} for k, _ in keys],
+        "KeySchema": [{"AttributeName": k, "KeyType": kind} for k, kind in keys],
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        "TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": True},
+        "DeletionProtectionEnabled": keep,
     }
+    return {"Table": _kept({"Type": "AWS::DynamoDB::Table", "Properties": properties}, keep)}
 
 
-def _artifacts() -> Json:
-    # Whoever holds a presigned URL may use it, from any page: the signature is the permission.
-    reading = {
-        "AllowedHeaders": ["Range", "If-Match", "If-Range"],
-        "AllowedMethods": ["GET", "HEAD"],
-        "AllowedOrigins": ["*"],
-        "ExposedHeaders": ["ETag", "Content-Range", "x-amz-checksum-sha256"],
-        "MaxAge": 3600,
-    }
+def buckets(keep: bool) -> Json:
+    """Artifacts and site: private, encrypted, not versioned, since deleting must free bytes."""
     abort = {
-        "Id": "abort-uploads",
+        "Id": "abort-stale-uploads",
         "Status": "Enabled",
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
     }
-    return _bucket(
-        "artifacts",
-        CorsConfiguration={"CorsRules": [reading]},
-        LifecycleConfiguration={"Rules": [abort]},
-        NotificationConfiguration={"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
-    )
+    cors = {
+        "CorsRules": [
+            {
+                "AllowedOrigins": [{"Ref": "PublicUrl"}],
+                "AllowedMethods": ["GET", "HEAD"],
+                "AllowedHeaders": ["Range", "If-Match", "If-Range"],
+                "ExposedHeaders": ["ETag", "Content-Range", "x-amz-checksum-sha256"],
+                "MaxAge": 3600,
+            }
+        ]
+    }
+    artifacts = {
+        "NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
+        "CorsConfiguration": {"Fn::If": ["HasPublicUrl", cors, {"Ref": "AWS::NoValue"}]},
+    }
+    found: Json = {}
+    for name, more in (("Artifacts", artifacts), ("Site", {})):
+        found[name] = _kept(_bucket({**more, "LifecycleConfiguration": {"Rules": [abort]}}), keep)
+        found[f"{name}Policy"] = _tls_only(name)
+    return found
 
 
-def _queues(stage: str, topic: str) -> Json:
-    """A queue and its dead letters, by the names that `.chalice/config.json` tells app.py."""
-    name = f"weighbridge-{stage}-{topic.lower()}"
-    dead = f"{topic}DeadLetters"
+def _bucket(more: Json) -> Json:
+    closed = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    by_default = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     return {
-        f"{topic}Queue": {
+        "Type": "AWS::S3::Bucket",
+        "Properties": {
+            "PublicAccessBlockConfiguration": dict.fromkeys(closed, True),
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "BucketEncryption": {"ServerSideEncryptionConfiguration": [by_default]},
+            **more,
+        },
+    }
+
+
+def _tls_only(bucket: str) -> Json:
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [{"Fn::GetAtt": [bucket, "Arn"]}, *policies.objects(bucket, "")],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return {
+        "Type": "AWS::S3::BucketPolicy",
+        "Condition": "IsTlsOnly",
+        "Properties": {"Bucket": {"Ref": bucket}, "PolicyDocument": policies.policy(statement)},
+    }
+
+
+def queue(name: str, queue_name: str, seconds: int) -> Json:
+    """A queue for a function with this timeout, and where its messages go after five failures."""
+    dead = f"{name}DeadLetters"
+    redrive = {
+        "deadLetterTargetArn": {"Fn::GetAtt": [dead, "Arn"]},
+        "maxReceiveCount": MAX_RECEIVES,
+    }
+    common = {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * _DAY}
+    return {
+        f"{name}Queue": {
             "Type": "AWS::SQS::Queue",
             "Properties": {
-                "QueueName": name,
-                "VisibilityTimeout": VISIBILITY[topic],
-                "MessageRetentionPeriod": 4 * 86400,
-                "RedrivePolicy": {
-                    "deadLetterTargetArn": {"Fn::GetAtt": [dead, "Arn"]},
-                    "maxReceiveCount": MAX_RECEIVES,
-                },
-                "SqsManagedSseEnabled": True,
+                **common,
+                "QueueName": queue_name,
+                # Six times the function's time, so that a slow batch is not given to another.
+                "VisibilityTimeout": 6 * seconds,
+                "RedrivePolicy": redrive,
             },
         },
         dead: {
             "Type": "AWS::SQS::Queue",
-            "Properties": {
-                "QueueName": f"{name}-dead",
-                "MessageRetentionPeriod": 14 * 86400,
-                "SqsManagedSseEnabled": True,
-            },
+            "Properties": {**common, "QueueName": f"{queue_name}-dead"},
         },
     }
 
 
-def _queue_policy() -> Json:
-    allow = {
+def events() -> Json:
+    """New objects of the inbox and the blobs become messages; those of manifests and facts do not."""
+    rule_arn = {"Fn::GetAtt": ["ObjectCreated", "Arn"]}
+    target = {
+        "Id": "index",
+        "Arn": {"Fn::GetAtt": ["IndexQueue", "Arn"]},
+        "DeadLetterConfig": {"Arn": {"Fn::GetAtt": ["IndexDeadLetters", "Arn"]}},
+    }
+    pattern = {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": [{"Ref": "Artifacts"}]},
+            "object": {"key": [{"prefix": prefix} for prefix in PREFIXES]},
+        },
+    }
+    accept = {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
         "Action": "sqs:SendMessage",
-        "Resource": {"Fn::GetAtt": ["IndexQueue", "Arn"]},
-        "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ObjectRule", "Arn"]}}},
+        "Resource": "*",
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
     }
     return {
-        "Type": "AWS::SQS::QueuePolicy",
-        "Properties": {
-            "Queues": [{"Ref": "IndexQueue"}],
-            "PolicyDocument": {"Version": "2012-10-17", "Statement": [allow]},
-        },
-    }
-
-
-def _object_rule() -> Json:
-    """Only what an indexer looks at: manifests and facts are our own writing."""
-    return {
-        "Type": "AWS::Events::Rule",
-        "Properties": {
-            "Description": "New blobs and inbox files are looked at",
-            "EventPattern": {
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {
-                    "bucket": {"name": [{"Ref": "Artifacts"}]},
-                    "object": {"key": [{"prefix": "blobs/"}, {"prefix": "inbox/"}]},
-                },
+        "ObjectCreated": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "Description": "Objects that the registry looks at",
+                "EventPattern": pattern,
+                "Targets": [target],
             },
-            "State": "ENABLED",
-            "Targets": [{"Id": "index", "Arn": {"Fn::GetAtt": ["IndexQueue", "Arn"]}}],
+        },
+        "IndexQueuePolicy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {
+                "Queues": [{"Ref": "IndexQueue"}, {"Ref": "IndexDeadLetters"}],
+                "PolicyDocument": policies.policy(accept),
+            },
         },
     }
 
 
-def _inbox_role() -> Json:
-    """Only the API may assume it. Its name is fixed, because that function's policy names it."""
-    api = {"AWS": {"Fn::GetAtt": ["ApiHandlerRole", "Arn"]}}
-    trust = {"Effect": "Allow", "Principal": api, "Action": "sts:AssumeRole"}
+def inbox() -> Json:
+    """The role whose sessions write to one project's inbox; only the API can start one."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": {"Fn::GetAtt": ["ApiHandlerRole", "Arn"]}},
+        "Action": "sts:AssumeRole",
+    }
+    own = {"PolicyName": "inbox", "PolicyDocument": policies.inbox_writer()}
     return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "RoleName": {"Fn::Sub": "${AWS::StackName}-inbox"},
-            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
-            "Policies": [{"PolicyName": "inbox", "PolicyDocument": policies.inbox_policy()}],
+        "InboxRole": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": policies.policy(trust),
+                "Policies": [own],
+                "MaxSessionDuration": 3600,
+            },
+        },
+        # Apart from the role's own policies: two roles that name each other would be a circle.
+        "InboxGrants": {
+            "Type": "AWS::IAM::Policy",
+            "Properties": {
+                "PolicyName": "inbox-grants",
+                "Roles": [{"Ref": "ApiHandlerRole"}],
+                "PolicyDocument": policies.inbox_granter(),
+            },
         },
     }
 
 
-def _log(name: str) -> Json:
+def environment() -> Json:
+    """The settings that every function needs (`chalicelib/settings.py`)."""
     return {
-        "Type": "AWS::Logs::LogGroup",
-        "Properties": {
-            "LogGroupName": {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{name}"},
-            "RetentionInDays": 30,
-        },
-    }
-
-
-def _functions() -> Json:
-    urls = {"Fn::Sub": "sqs:${IndexQueue},${RenderQueue}"}
-    environment = {
         "WEIGHBRIDGE_CATALOG": {"Fn::Sub": "dynamodb:${Table}"},
         "WEIGHBRIDGE_BUCKET": {"Ref": "Artifacts"},
         "WEIGHBRIDGE_SITE_BUCKET": {"Ref": "Site"},
-        "WEIGHBRIDGE_QUEUE": urls,
+        "WEIGHBRIDGE_QUEUE": {"Fn::Sub": "sqs:${IndexQueue},${RenderQueue}"},
         "WEIGHBRIDGE_PUBLIC_URL": {"Ref": "PublicUrl"},
+        "WEIGHBRIDGE_S3_ENDPOINT": {"Ref": "S3Endpoint"},
+        "WEIGHBRIDGE_S3_PUBLIC_ENDPOINT": {"Ref": "S3PublicEndpoint"},
+        "WEIGHBRIDGE_S3_ACCESS_KEY": {"Ref": "S3AccessKey"},
+        "WEIGHBRIDGE_S3_SECRET_KEY": {"Ref": "S3SecretKey"},
     }
-    merged: Json = {}
-    for logical, name in _FUNCTIONS.items():
-        merged[logical] = {
-            "DependsOn": [f"{logical}Log"],
-            "Properties": {
-                "FunctionName": {"Fn::Sub": f"${{AWS::StackName}}-{name}"},
-                "Environment": {"Variables": dict(environment)},
-            },
-        }
-    api = merged["APIHandler"]["Properties"]["Environment"]["Variables"]
-    api["WEIGHBRIDGE_INBOX_ROLE"] = {"Fn::GetAtt": ["InboxRole", "Arn"]}
-    api["WEIGHBRIDGE_SECRET"] = {"Ref": "Secret"}
-    for logical, topic in (("IndexObject", "Index"), ("RenderPages", "Render")):
-        # The source is named by its ARN, which tells CloudFormation nothing of the order.
-        merged[logical]["DependsOn"].append(f"{topic}Queue")
-        merged[logical]["Properties"]["Events"] = {
-            f"{logical}SqsEventSource": {
-                "Properties": {
-                    "FunctionResponseTypes": ["ReportBatchItemFailures"],
-                    "ScalingConfig": {"MaximumConcurrency": CONCURRENCY[topic]},
-                }
-            }
-        }
-    return merged
 
 
-def api_resources(template: Json) -> int:
-    """How many resources the gateway needs for the API's paths: one per segment that differs."""
-    paths = template["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
-    found = {""}
-    for path in paths:
-        parts = path.strip("/").split("/")
-        found |= {"/".join(parts[: depth + 1]) for depth in range(len(parts))}
-    return len(found)
-
-
-def main() -> None:
-    """Packages, and says where the result is."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--stage", choices=policies.STAGES, default="dev")
-    parser.add_argument("folder", nargs="?", type=Path, default=PACKAGE)
-    options = parser.parse_args()
-    made = package(options.folder.absolute(), options.stage)
-    print(f"{made.template}\n{made.code}: {made.code.stat().st_size / 1e6:.2f} MB")
-
-
-if __name__ == "__main__":
-    main()
+def functions() -> Json:
+    """What is added to the functions that Chalice declares."""
+    api = {
+        "WEIGHBRIDGE_SECRET": {"Ref": "Secret"},
+        "WEIGHBRIDGE_INBOX_ROLE": {"Fn::GetAtt": ["InboxRole", "Arn"]},
+    }
+    found: Json = {}
+    for name in FUNCTIONS:
+        variables = {**environment(), **(api if name == "APIHandler" else {})}
+        found[name] = {"Properties": {"Environment": {"Variables": variables}}}
+    for name, source in (("IndexObject", "IndexQueue"), ("RenderPages", "RenderQueue")):
+        # The trigger names its queue by text, which tells CloudFormation nothing of the order.
+        found[name]["DependsOn"] = [source]
+        trigger = {"Properties": {"FunctionResponseTypes": ["ReportBatchItemFailures"]}}
+        found[name]["Properties"]["Events"] = {f"{name}SqsEventSource": trigger}
+    return found

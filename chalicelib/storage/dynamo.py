@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from pynamodb.connection import Connection
 from pynamodb.exceptions import TableError
-from weighbridge.contract.errors import Unavailable
 
 from chalicelib.registry.ports import (
     LAST,
@@ -26,6 +25,7 @@ from chalicelib.registry.ports import (
 from chalicelib.storage import dynamo_rows as rows
 from chalicelib.storage import forks, items, units
 from chalicelib.storage.dynamo_calls import PATIENCE_SECONDS, Refused, consumed, patiently, pauses
+from weighbridge.contract.errors import Unavailable
 
 _READ_BATCH, _WRITE_BATCH = 100, 25
 _PING_SECONDS = 2.0

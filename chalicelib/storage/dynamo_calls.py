@@ -15,10 +15,10 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NotConnected
 from pynamodb.exceptions import PynamoDBException, VerboseClientError
-from weighbridge.contract.errors import TooLarge, Unavailable
 
 from chalicelib.registry.ports import MAX_ITEM
 from chalicelib.storage.dynamo_rows import Raw
+from weighbridge.contract.errors import TooLarge, Unavailable
 
 PATIENCE_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.025, 1.0

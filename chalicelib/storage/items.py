@@ -8,8 +8,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from weighbridge.contract.errors import InvalidRequest, TooLarge
-
 from chalicelib.registry.ports import (
     ATTRIBUTES,
     MAX_ITEM,
@@ -27,6 +25,7 @@ from chalicelib.registry.ports import (
     Update,
     Write,
 )
+from weighbridge.contract.errors import InvalidRequest, TooLarge
 
 MAX_PK, MAX_SK = 2048, 1024
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from weighbridge.contract.errors import Unavailable, Unsupported
-
 from chalicelib.storage import forks
+from weighbridge.contract.errors import Unavailable, Unsupported
 
 BUSY_SECONDS = 15.0
 _VERSION = 1
