@@ -55,12 +55,13 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     """Repairs what events missed and frees what nothing refers to."""
     from dataclasses import asdict
 
-    from chalicelib.catalogue import drain
+    from chalicelib.catalogue import drain, publish
     from chalicelib.indexing import repair
     from chalicelib.wiring import stores
 
     report = asdict(repair.run(stores()))
     report.pop("settled")
     drain.everything(stores())
+    publish.publish_static(stores().site)
     app.log.info("sweep %s", json.dumps(report))
     return report

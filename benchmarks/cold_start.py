@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from infra import template
+from infra import deploy
 
 MAX_ZIP = 5_000_000
 MAX_CPU = 0.25
@@ -67,22 +67,22 @@ def heaviest(folder: Path) -> list[dict[str, Any]]:
     lines = probe(folder, "-X", "importtime").stderr.splitlines()
     found = [re.fullmatch(r"import time:\s+(\d+) \|\s+(\d+) \|\s+(\S+)", line) for line in lines]
     rows = [(int(m[1]), m[3]) for m in found if m]
-    return [{"module": name, "self_ms": own / 1000} for own, name in sorted(rows)[: -_HEAVIEST : -1]]
+    return [{"module": name, "self_ms": own / 1000} for own, name in sorted(rows)[:-_HEAVIEST:-1]]
 
 
 def measure() -> dict[str, Any]:
     """Builds, unpacks, and measures."""
     with tempfile.TemporaryDirectory(prefix="cold-start-") as scratch:
-        package = template.package(Path(scratch) / "package")
+        code = deploy.package("dev", Path(scratch) / "package") / "deployment.zip"
         folder = Path(scratch) / "unpacked"
-        with zipfile.ZipFile(package.code) as archive:
+        with zipfile.ZipFile(code) as archive:
             archive.extractall(folder)
         probe(folder)  # the files come into the page cache
         runs = [[float(n) for n in probe(folder).stdout.split()] for _ in range(RUNS)]
         app, cpu, wall = (statistics.median(column) for column in zip(*runs, strict=True))
         return {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "zip_bytes": package.code.stat().st_size,
+            "zip_bytes": code.stat().st_size,
             "import_app_cpu_seconds": round(app, 3),
             "cpu_seconds": round(cpu, 3),
             "cpu_seconds_all": [round(run[1], 3) for run in runs],

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from weighbridge.contract.errors import RegistryError
-
 from chalicelib.registry import tokens
 from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
 from chalicelib.registry.stores import Stores
 from chalicelib.settings import Settings, settings
+from weighbridge.contract.errors import RegistryError
 
 _override: list[Stores] = []
 

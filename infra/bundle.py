@@ -96,7 +96,9 @@ def _contract(vendor: Path) -> None:
     """What both sides speak, without the client around it."""
     package = vendor / "weighbridge"
     _copy_tree(ROOT / "sdk" / "weighbridge" / "contract", package / "contract", (".py",))
-    (package / "__init__.py").write_text('"""The contract of the registry, as its server has it."""\n')
+    (package / "__init__.py").write_text(
+        '"""The contract of the registry, as its server has it."""\n'
+    )
 
 
 def _endpoints(vendor: Path) -> None:
@@ -148,9 +150,10 @@ def _copy(source: Path, target: Path) -> None:
 
 def _copy_tree(source: Path, target: Path, suffixes: tuple[str, ...] | None) -> None:
     for path in sorted(source.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            if suffixes is None or path.suffix in suffixes:
-                _copy(path, target / path.relative_to(source))
+        if not path.is_file() or "__pycache__" in path.parts:
+            continue
+        if suffixes is None or path.suffix in suffixes:
+            _copy(path, target / path.relative_to(source))
 
 
 def main() -> None:

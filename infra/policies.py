@@ -1,9 +1,9 @@
 """What each Lambda function may do: pure functions that answer IAM policies.
 
-`python -m infra.policies` writes them to `.chalice/`, one file per function; all stages share them,
-since they name resources of the stack (`Ref`, `Fn::GetAtt`, `Fn::Sub`) and nothing of an account. A presigned URL acts
-with the rights of the function that signed it, so the API holds what its clients may do with one.
-Only the sweep deletes what clients have stored. Nobody scans the table, or changes its settings.
+`python -m infra.policies` writes them to `.chalice/`, one file per function. All stages share them:
+they name resources of the stack, and nothing of an account. A presigned URL acts with the rights of
+the function that signed it, so the API holds what its clients may do with one. Only the sweep
+deletes what clients have stored. Nobody scans the table, or changes its settings.
 """
 
 import json

@@ -295,9 +295,7 @@ def functions() -> Json:
     for name in FUNCTIONS:
         variables = {**environment(), **(api if name == "APIHandler" else {})}
         found[name] = {"Properties": {"Environment": {"Variables": variables}}}
-    for name, source in (("IndexObject", "IndexQueue"), ("RenderPages", "RenderQueue")):
-        # The trigger names its queue by text, which tells CloudFormation nothing of the order.
-        found[name]["DependsOn"] = [source]
+    for name in ("IndexObject", "RenderPages"):
         trigger = {"Properties": {"FunctionResponseTypes": ["ReportBatchItemFailures"]}}
         found[name]["Properties"]["Events"] = {f"{name}SqsEventSource": trigger}
     return found

@@ -3,6 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from chalicelib.registry import models, projects, publishing, uploads
+from chalicelib.registry.stores import Stores
+from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
+from chalicelib.storage.sqlite import SqliteTable
 from weighbridge.contract import digests, manifests
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import (
@@ -15,11 +19,6 @@ from weighbridge.contract.types import (
     VersionCommit,
     WantedBlob,
 )
-
-from chalicelib.registry import models, projects, publishing, uploads
-from chalicelib.registry.stores import Stores
-from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
-from chalicelib.storage.sqlite import SqliteTable
 
 
 class Clock:

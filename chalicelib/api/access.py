@@ -3,6 +3,14 @@
 import time
 
 from chalice.app import Blueprint, Response
+
+from chalicelib.api import openapi
+from chalicelib.api.http import HEADERS, PAGED, Call, answer, endpoint
+from chalicelib.registry import tokens
+from chalicelib.registry.stores import iso
+from chalicelib.settings import settings
+from chalicelib.version import VERSION
+from chalicelib.wiring import healthy, stores
 from weighbridge.contract.types import (
     Deleted,
     Health,
@@ -13,14 +21,6 @@ from weighbridge.contract.types import (
     TokenPage,
     Who,
 )
-
-from chalicelib.api import openapi
-from chalicelib.api.http import HEADERS, PAGED, Call, answer, endpoint
-from chalicelib.registry import tokens
-from chalicelib.registry.stores import iso
-from chalicelib.settings import settings
-from chalicelib.version import VERSION
-from chalicelib.wiring import healthy, stores
 
 routes = Blueprint(__name__)
 

@@ -1,12 +1,11 @@
 """Who calls: a bearer token, or nobody where the server allows it."""
 
-from weighbridge.contract.errors import Unauthenticated
-from weighbridge.contract.types import Scope, Verb
-
 from chalicelib.registry import tokens
 from chalicelib.registry.tokens import Principal
 from chalicelib.settings import Anonymous, settings
 from chalicelib.wiring import stores
+from weighbridge.contract.errors import Unauthenticated
+from weighbridge.contract.types import Scope, Verb
 
 _ANONYMOUS: dict[Anonymous, tuple[Verb, ...]] = {
     "none": (),

@@ -1,6 +1,12 @@
 """Checkpoints over HTTP."""
 
 from chalice.app import Blueprint
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.api.versions import ONE as VERSION
+from chalicelib.api.versions import found
+from chalicelib.registry import checkpoints, downloads, facts, versions
+from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Checkpoint,
     CheckpointCommit,
@@ -11,12 +17,6 @@ from weighbridge.contract.types import (
     FileList,
     VersionFacts,
 )
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.api.versions import ONE as VERSION
-from chalicelib.api.versions import found
-from chalicelib.registry import checkpoints, downloads, facts, versions
-from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = VERSION + "/checkpoints"

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from chalice.app import Blueprint, Request, Response
+
+from chalicelib.api import auth
+from chalicelib.registry.tokens import Principal
 from weighbridge.contract import codec, references
 from weighbridge.contract.errors import InvalidRequest, RegistryError
 from weighbridge.contract.references import CheckpointSelector, VersionSelector
 from weighbridge.contract.types import Verb
-
-from chalicelib.api import auth
-from chalicelib.registry.tokens import Principal
 
 T = TypeVar("T")
 HEADERS = {

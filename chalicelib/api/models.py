@@ -1,6 +1,10 @@
 """Models, their cards and aliases over HTTP."""
 
 from chalice.app import Blueprint
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.registry import aliases, models
+from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     AliasHistory,
     AliasMove,
@@ -12,10 +16,6 @@ from weighbridge.contract.types import (
     ModelPage,
     NewModel,
 )
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import aliases, models
-from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = "/api/projects/{project}/models"

@@ -8,10 +8,9 @@ import typing
 from functools import cache
 from typing import Any
 
-from weighbridge.contract import codec, errors
-
 from chalicelib.api.http import OPERATIONS, Operation
 from chalicelib.version import VERSION
+from weighbridge.contract import codec, errors
 
 
 def _schema(hint: Any, seen: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,6 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from chalice.app import Blueprint, Request, Response
-from weighbridge.contract import references
-from weighbridge.contract.errors import InvalidRequest, NotFound, RegistryError
-from weighbridge.contract.types import Event, Who
 
 from chalicelib.api import auth, cookie
 from chalicelib.api.cookie import Grant
@@ -17,28 +14,29 @@ from chalicelib.registry import compare, outbox, projects, tokens, versions
 from chalicelib.registry.tokens import Principal
 from chalicelib.settings import settings
 from chalicelib.wiring import stores
+from weighbridge.contract import references
+from weighbridge.contract.errors import InvalidRequest, NotFound, RegistryError
+from weighbridge.contract.types import Event, Who
 
 routes = Blueprint(__name__)
 HTML = "text/html; charset=utf-8"
 RECENT = 20
 HOME_PROJECTS = 200
 MAX_FORM = 16_384
-HEADERS = {
-    "Content-Type": HTML,
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-}
 
 
 def _html(page: Any, status: int = 200, extra: dict[str, str] | None = None) -> Response:
     from chalicelib.catalogue.publish import renderer  # Jinja2 is not on the API's import path
+    from chalicelib.catalogue.render import HEADERS
 
     body = renderer().render(page).decode("utf-8")
-    return Response(body=body, status_code=status, headers={**HEADERS, **(extra or {})})
+    headers: dict[str, str | list[str]] = {
+        **HEADERS,
+        "Content-Type": HTML,
+        "Cache-Control": "no-store",
+        **(extra or {}),
+    }
+    return Response(body=body, status_code=status, headers=headers)
 
 
 def _redirect(where: str, extra: dict[str, str] | None = None) -> Response:

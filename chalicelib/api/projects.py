@@ -1,6 +1,10 @@
 """Projects over HTTP."""
 
 from chalice.app import Blueprint
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.registry import access, models, outbox, projects
+from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Deleted,
     EventPage,
@@ -11,10 +15,6 @@ from weighbridge.contract.types import (
     ProjectChanges,
     ProjectPage,
 )
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import access, models, outbox, projects
-from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = "/api/projects"

@@ -1,6 +1,10 @@
 """Planning and completing uploads over HTTP. No byte of a model passes through here."""
 
 from chalice.app import Blueprint
+
+from chalicelib.api.http import Call, endpoint
+from chalicelib.registry import uploads
+from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Deleted,
     PartsPlan,
@@ -10,10 +14,6 @@ from weighbridge.contract.types import (
     Stored,
     UploadComplete,
 )
-
-from chalicelib.api.http import Call, endpoint
-from chalicelib.registry import uploads
-from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = "/api/projects/{project}/uploads"

@@ -1,6 +1,19 @@
 """Versions over HTTP."""
 
 from chalice.app import Blueprint
+
+from chalicelib.api.http import PAGED, Call, endpoint
+from chalicelib.api.models import ONE as MODEL
+from chalicelib.registry import (
+    changing,
+    compare,
+    downloads,
+    facts,
+    models,
+    publishing,
+    versions,
+)
+from chalicelib.wiring import stores
 from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.types import (
@@ -18,19 +31,6 @@ from weighbridge.contract.types import (
     VersionFacts,
     VersionPage,
 )
-
-from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.api.models import ONE as MODEL
-from chalicelib.registry import (
-    changing,
-    compare,
-    downloads,
-    facts,
-    models,
-    publishing,
-    versions,
-)
-from chalicelib.wiring import stores
 
 routes = Blueprint(__name__)
 BASE = MODEL + "/versions"

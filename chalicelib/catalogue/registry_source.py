@@ -3,6 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from chalicelib.catalogue import reading, views
+from chalicelib.catalogue.views import ModelRow, ProjectSummary
+from chalicelib.registry import checkpoints, facts, keys, models, paging, projects, versions
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.stores import Stores, event_time, iso
+from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import (
     AliasMove,
@@ -13,16 +19,11 @@ from weighbridge.contract.types import (
     VersionFacts,
 )
 
-from chalicelib.catalogue import reading, views
-from chalicelib.catalogue.views import ModelRow, ProjectSummary
-from chalicelib.registry import checkpoints, facts, keys, models, projects, versions
-from chalicelib.registry.models import ModelRecord
-from chalicelib.registry.stores import Stores, event_time, iso
-from chalicelib.registry.versions import VersionRecord
-
 CHEAP = 200
 """Versions are counted one by one up to this number."""
 PAGE = 1000
+ALL_MOVES = 10_000
+"""Alias moves are kept by alias, so the newest of all are found among all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class RegistrySource:
     def newest(self, project_id: str, model: Model, limit: int) -> Sequence[Version]:
         """The newest ready versions, newest first."""
         record = self._record(project_id, model)
-        return versions.listing(self.stores, record, limit=limit).items
+        return versions.newest(self.stores, record, limit)
 
     def ranged(self, project_id: str, model: Model, first: int, last: int) -> Sequence[Version]:
         """The ready versions of a range of numbers, newest first."""
@@ -104,7 +105,7 @@ class RegistrySource:
     def in_progress(self, project_id: str, model: Model, limit: int) -> Sequence[Version]:
         """The newest open versions, newest first."""
         record = self._record(project_id, model)
-        return versions.listing(self.stores, record, state="open", limit=limit).items
+        return versions.newest(self.stores, record, limit, keys.OPEN)
 
     def version(self, project_id: str, model: Model, number: int) -> Version | None:
         """The version in whatever state."""
@@ -119,7 +120,7 @@ class RegistrySource:
         record = self._record(project_id, model)
         if versions.issued(self.stores, record) > CHEAP:
             return None
-        return len(versions.listing(self.stores, record, limit=CHEAP).items)
+        return len(versions.newest(self.stores, record, CHEAP))
 
     def facts(self, project_id: str, version: Version) -> VersionFacts:
         """The version's files with their facts."""
@@ -131,21 +132,20 @@ class RegistrySource:
     def checkpoints(self, project_id: str, version: Version, limit: int) -> Sequence[Checkpoint]:
         """The newest checkpoints by number, oldest first."""
         found = self._version(project_id, version)
-        page = checkpoints.listing(self.stores, found, order="newest", limit=limit)
-        return tuple(reversed(page.items))
+        return tuple(reversed(checkpoints.newest(self.stores, found, limit)))
 
     def checkpoint_count(self, project_id: str, version: Version) -> int:
         """How many checkpoints the version has (1,000 at most are counted)."""
         found = self._version(project_id, version)
-        return len(checkpoints.listing(self.stores, found, limit=PAGE).items)
+        return len(checkpoints.newest(self.stores, found, PAGE))
 
     def moves(self, project_id: str, model: Model, limit: int) -> Sequence[AliasMove]:
         """The moves of all aliases, newest first."""
-        found = self.stores.table.query(
-            keys.of_model(model.id), *keys.prefix("H#"), limit=limit, reverse=True
+        items = paging.collect(
+            self.stores.table, keys.of_model(model.id), keys.prefix("H#"), limit=ALL_MOVES
         )
         timed = []
-        for item in found.items:
+        for item in items:
             _, alias, identifier = item.key.sk.split("#")
             doc = item.doc
             move = AliasMove(
@@ -153,7 +153,8 @@ class RegistrySource:
                 str(doc["by"]),
             )  # fmt: skip
             timed.append((identifier, move))
-        return [move for _, move in sorted(timed, key=lambda pair: pair[0], reverse=True)]
+        timed.sort(key=lambda pair: pair[0], reverse=True)
+        return [move for _, move in timed[:limit]]
 
     def children(self, project_id: str, version: Version) -> Sequence[str]:
         """References of the ready versions that name this one as their parent."""

@@ -15,6 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from chalicelib.registry import blobs, checkpoints, keys, models, outbox, projects, publishing
+from chalicelib.registry import versions as reading
+from chalicelib.registry.ports import Absent, ConditionFailed, Head, Item, Precondition, Put
+from chalicelib.registry.projects import ProjectRecord
+from chalicelib.registry.stores import Stores
+from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import digests, manifests, names
 from weighbridge.contract.errors import (
     AlreadyExists,
@@ -29,13 +35,6 @@ from weighbridge.contract.errors import (
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import VersionSelector
 from weighbridge.contract.types import CheckpointCommit, NewModel, NewVersion
-
-from chalicelib.registry import blobs, checkpoints, keys, models, outbox, projects, publishing
-from chalicelib.registry import versions as reading
-from chalicelib.registry.ports import Absent, ConditionFailed, Head, Item, Precondition, Put
-from chalicelib.registry.projects import ProjectRecord
-from chalicelib.registry.stores import Stores
-from chalicelib.registry.versions import VersionRecord
 
 MARKERS = ("_SUCCESS", "database.yaml")
 MAX_COPY = 5 * 1024**3

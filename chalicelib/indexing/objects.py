@@ -3,12 +3,11 @@
 An event says "look here", never "this is true": it may come twice, late or out of order.
 """
 
-from weighbridge.contract import digests
-from weighbridge.contract.errors import NotFound
-
 from chalicelib.indexing import formats, inbox
 from chalicelib.registry import blobs, facts, keys, models, outbox
 from chalicelib.registry.stores import Stores
+from weighbridge.contract import digests
+from weighbridge.contract.errors import NotFound
 
 
 def look(stores: Stores, key: str) -> None:

@@ -6,12 +6,11 @@ Only headers are read. A file whose header was indexed already is judged by its 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from chalicelib.registry import blobs, facts
+from chalicelib.registry.stores import Stores
 from weighbridge.contract import safetensors
 from weighbridge.contract.errors import IntegrityError
 from weighbridge.contract.manifests import FileEntry
-
-from chalicelib.registry import blobs, facts
-from chalicelib.registry.stores import Stores
 
 MAX_READ = 64
 """Files whose headers one commit reads; what is beyond is judged by the indexer alone."""

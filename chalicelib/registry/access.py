@@ -1,10 +1,9 @@
 """Credentials for plain S3 writers: limited to one project's inbox."""
 
-from weighbridge.contract.errors import Conflict, InvalidRequest, Unsupported
-from weighbridge.contract.types import InboxGrant
-
 from chalicelib.registry import keys, outbox, projects
 from chalicelib.registry.stores import Stores, iso
+from weighbridge.contract.errors import Conflict, InvalidRequest, Unsupported
+from weighbridge.contract.types import InboxGrant
 
 MAX_DAYS = 365
 

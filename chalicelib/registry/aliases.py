@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from weighbridge.contract import names, references
-from weighbridge.contract.errors import Conflict, Forbidden, InvalidRequest, NotFound, TooLarge
-from weighbridge.contract.types import AliasHistory, AliasMove, AliasTarget, Model
-
 from chalicelib.registry import keys, models, outbox, paging, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import Item, Put, Write
 from chalicelib.registry.stores import Stores, epoch, event_id, event_time, iso
+from weighbridge.contract import names, references
+from weighbridge.contract.errors import Conflict, Forbidden, InvalidRequest, NotFound, TooLarge
+from weighbridge.contract.types import AliasHistory, AliasMove, AliasTarget, Model
 
 MAX_ALIASES = 100
 

@@ -2,10 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from weighbridge.contract import digests
-from weighbridge.contract.errors import IntegrityError, InvalidManifest, NotFound, Unavailable
-from weighbridge.contract.manifests import FileEntry
-
 from chalicelib.registry import keys
 from chalicelib.registry.ports import (
     Absent,
@@ -19,6 +15,9 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores
+from weighbridge.contract import digests
+from weighbridge.contract.errors import IntegrityError, InvalidManifest, NotFound, Unavailable
+from weighbridge.contract.manifests import FileEntry
 
 LEASE_MARGIN = 900
 """A lease with less than this many seconds left is renewed before anything relies on it."""

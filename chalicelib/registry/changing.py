@@ -2,18 +2,6 @@
 
 from dataclasses import replace
 
-from weighbridge.contract import codec, names
-from weighbridge.contract.errors import Conflict, InUse, TooLarge, Unavailable
-from weighbridge.contract.references import VersionSelector
-from weighbridge.contract.types import (
-    Approval,
-    ApprovalChange,
-    Deleted,
-    Model,
-    Version,
-    VersionChanges,
-)
-
 from chalicelib.registry import keys, models, outbox, projects, publishing, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
@@ -27,6 +15,17 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
+from weighbridge.contract import codec, names
+from weighbridge.contract.errors import Conflict, InUse, TooLarge, Unavailable
+from weighbridge.contract.references import VersionSelector
+from weighbridge.contract.types import (
+    Approval,
+    ApprovalChange,
+    Deleted,
+    Model,
+    Version,
+    VersionChanges,
+)
 
 MAX_COMMENT = 2000
 

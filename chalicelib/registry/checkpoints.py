@@ -3,17 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from weighbridge.contract import codec, names
-from weighbridge.contract.errors import (
-    AlreadyExists,
-    InvalidManifest,
-    InvalidRequest,
-    NotFound,
-    Unavailable,
-)
-from weighbridge.contract.references import CheckpointSelector
-from weighbridge.contract.types import Checkpoint, CheckpointCommit, CheckpointPage, Deleted
-
 from chalicelib.registry import accept, blobs, keys, outbox, paging, publishing, versions
 from chalicelib.registry.models import ModelRecord, tags
 from chalicelib.registry.ports import (
@@ -31,6 +20,16 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
+from weighbridge.contract import codec, names
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    InvalidManifest,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+)
+from weighbridge.contract.references import CheckpointSelector
+from weighbridge.contract.types import Checkpoint, CheckpointCommit, CheckpointPage, Deleted
 
 MAX_STEP = 2**53
 COMMIT_RACES = 40
@@ -212,6 +211,14 @@ def listing(
         size=limit, page=page, reverse=order == "newest",
     )  # fmt: skip
     return CheckpointPage(_many(stores, found, locks), following)
+
+
+def newest(stores: Stores, found: VersionRecord, limit: int) -> tuple[Checkpoint, ...]:
+    """The newest checkpoints by number, newest first."""
+    items = paging.collect(
+        stores.table, _partition(found), keys.prefix("C#"), limit=limit, reverse=True
+    )
+    return tuple(_decoded(item) for item in items)
 
 
 def _many(stores: Stores, found: VersionRecord, numbers: Sequence[int]) -> tuple[Checkpoint, ...]:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from chalicelib.registry import facts, versions
+from chalicelib.registry.stores import Stores
+from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import codec
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import Comparison, Difference, Section, Tensor, VersionFacts
-
-from chalicelib.registry import facts, versions
-from chalicelib.registry.stores import Stores
-from chalicelib.registry.versions import VersionRecord
 
 MOST = 6
 Title = Literal["metrics", "params", "tags", "files", "tensors", "provenance"]

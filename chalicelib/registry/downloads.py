@@ -1,11 +1,10 @@
 """Reading bytes: file lists by page and presigned GETs."""
 
+from chalicelib.registry import blobs, paging, uploads, versions
+from chalicelib.registry.stores import Stores
 from weighbridge.contract import digests
 from weighbridge.contract.errors import InvalidRequest, TooLarge
 from weighbridge.contract.types import Download, DownloadRequest, Downloads, FileList
-
-from chalicelib.registry import blobs, paging, uploads, versions
-from chalicelib.registry.stores import Stores
 
 
 def files(

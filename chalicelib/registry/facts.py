@@ -3,13 +3,12 @@
 import json
 from collections.abc import Sequence
 
-from weighbridge.contract import codec
-from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import Facts, FileFacts, VersionFacts
-
 from chalicelib.registry import keys
 from chalicelib.registry.ports import Item, Put
 from chalicelib.registry.stores import Stores
+from weighbridge.contract import codec
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types import Facts, FileFacts, VersionFacts
 
 MAX_INLINE = 24 * 1024
 MAX_LISTED = 1000

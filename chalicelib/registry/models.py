@@ -4,6 +4,21 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from chalicelib.registry import keys, outbox, paging, projects
+from chalicelib.registry.ports import (
+    Absent,
+    Check,
+    ConditionFailed,
+    Delete,
+    Equal,
+    Item,
+    Key,
+    Present,
+    Put,
+    Update,
+    Write,
+)
+from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
     AlreadyExists,
@@ -23,22 +38,6 @@ from weighbridge.contract.types import (
     ModelSettings,
     NewModel,
 )
-
-from chalicelib.registry import keys, outbox, paging, projects
-from chalicelib.registry.ports import (
-    Absent,
-    Check,
-    ConditionFailed,
-    Delete,
-    Equal,
-    Item,
-    Key,
-    Present,
-    Put,
-    Update,
-    Write,
-)
-from chalicelib.registry.stores import Stores, iso
 
 MAX_TAGS = 100
 MAX_TAG_VALUE = 1024

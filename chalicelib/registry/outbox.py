@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from weighbridge.contract import codec
-from weighbridge.contract.errors import Unavailable
-from weighbridge.contract.types import Event, EventPage
-
 from chalicelib.registry import keys, paging
 from chalicelib.registry.ports import LAST, Item, Key, Put
 from chalicelib.registry.stores import Stores, event_id, event_time, iso
+from weighbridge.contract import codec
+from weighbridge.contract.errors import Unavailable
+from weighbridge.contract.types import Event, EventPage
 
 
 def entry(

@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from weighbridge.contract.errors import InvalidRequest
-
 from chalicelib.registry.ports import Found, Item, Table
+from weighbridge.contract.errors import InvalidRequest
 
 MAX_LIMIT = 1000
 T = TypeVar("T")
@@ -61,3 +60,20 @@ def page_of(
     )
     following = token(query, found.next) if found.next is not None else None
     return tuple(convert(item) for item in found.items), following
+
+
+def collect(
+    table: Table, pk: str, bounds: tuple[str, str], *, limit: int, reverse: bool = False
+) -> list[Item]:
+    """The first `limit` items, whatever a store's own pages hold (a page ends at 1 MB)."""
+    items: list[Item] = []
+    after_: str | None = None
+    while len(items) < limit:
+        found = table.query(
+            pk, *bounds, after=after_, limit=min(limit - len(items), MAX_LIMIT), reverse=reverse
+        )
+        items += found.items
+        if found.next is None:
+            break
+        after_ = found.next
+    return items

@@ -176,11 +176,15 @@ class Table(Protocol):
         """Up to `limit` items of a partition with `low <= sk <= high`, in (reverse) key order.
 
         `after` excludes everything up to and including that sort key in the direction of reading.
-        An empty page with `next` set may occur; a full page may have `next` set at the very end.
+        A page may be shorter than `limit` (stores end them at 1 MB), even empty, with `next` set;
+        a full page may have `next` set at the very end.
         """
 
     def write(self, write: Put | Update | Delete) -> Item | None:
-        """One write; the item as it is now (None after Delete). Raises `ConditionFailed` (index 0)."""
+        """One write; the item as it is now (None after Delete). Raises `ConditionFailed` (index 0).
+
+        After a lost answer an `add` may be done twice: use `transact` where that matters.
+        """
 
     def transact(self, writes: Sequence[Write]) -> None:
         """All or nothing, 100 writes at most, each on another key. Raises `ConditionFailed`.

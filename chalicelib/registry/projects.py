@@ -3,10 +3,6 @@
 import hashlib
 from dataclasses import dataclass, replace
 
-from weighbridge.contract import codec, names
-from weighbridge.contract.errors import AlreadyExists, Conflict, InUse, NotFound, TooLarge
-from weighbridge.contract.types import Deleted, NewProject, Project, ProjectChanges, ProjectPage
-
 from chalicelib.registry import keys, outbox, paging
 from chalicelib.registry.ports import (
     Absent,
@@ -19,6 +15,9 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores, iso
+from weighbridge.contract import codec, names
+from weighbridge.contract.errors import AlreadyExists, Conflict, InUse, NotFound, TooLarge
+from weighbridge.contract.types import Deleted, NewProject, Project, ProjectChanges, ProjectPage
 
 MAX_DESCRIPTION = 10_000
 

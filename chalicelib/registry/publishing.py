@@ -2,20 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-
-from weighbridge.contract import digests, manifests, names, references
-from weighbridge.contract.errors import (
-    AlreadyExists,
-    Conflict,
-    Gone,
-    IntegrityError,
-    InvalidRequest,
-    TooLarge,
-)
-from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
 
 from chalicelib.registry import accept, blobs, keys, models, outbox, projects, versions
 from chalicelib.registry.models import ModelRecord
@@ -34,6 +23,17 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
+from weighbridge.contract import digests, manifests, names, references
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    Conflict,
+    Gone,
+    IntegrityError,
+    InvalidRequest,
+    TooLarge,
+)
+from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
 
 MAX_PAGE = 1000
 MAX_METRICS = 500
@@ -152,12 +152,10 @@ def store_manifest(
         raise IntegrityError(
             f"the files given make up the manifest {digest}, not {claimed}", manifest=digest
         )
-    try:
+    with suppress(Precondition):  # the same content was published before
         stores.blobs.put(
             keys.manifest_object(project_id, digest), data, "application/json", if_absent=True
         )
-    except Precondition:
-        pass  # the same content was published before
     return entries
 
 

@@ -6,10 +6,6 @@ Everything it does is safe to repeat and to run twice at once. It reports what i
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from weighbridge.contract import codec, digests
-from weighbridge.contract.errors import Conflict, NotFound
-from weighbridge.contract.types import Model, Version
-
 from chalicelib.registry import blobs, keys, projects, publishing, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
@@ -25,6 +21,9 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores, epoch
+from weighbridge.contract import codec, digests
+from weighbridge.contract.errors import Conflict, NotFound
+from weighbridge.contract.types import Model, Version
 
 
 @dataclass(slots=True)

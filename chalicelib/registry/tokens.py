@@ -8,6 +8,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from chalicelib.registry import keys, paging
+from chalicelib.registry.ports import (
+    Absent,
+    ConditionFailed,
+    Delete,
+    Item,
+    Key,
+    Present,
+    Put,
+    Update,
+)
+from chalicelib.registry.stores import Stores, epoch, iso
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
     Forbidden,
@@ -26,19 +38,6 @@ from weighbridge.contract.types import (
     TokenPage,
     Verb,
 )
-
-from chalicelib.registry import keys, paging
-from chalicelib.registry.ports import (
-    Absent,
-    ConditionFailed,
-    Delete,
-    Item,
-    Key,
-    Present,
-    Put,
-    Update,
-)
-from chalicelib.registry.stores import Stores, epoch, iso
 
 MAX_SCOPES = 50
 MAX_DAYS = 3650

@@ -2,6 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from chalicelib.registry import blobs, keys, projects
+from chalicelib.registry.ports import Absent, Delete, Item, Put, Signed, StoredPart
+from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import digests
 from weighbridge.contract.errors import (
     IntegrityError,
@@ -22,10 +25,6 @@ from weighbridge.contract.types import (
     Stored,
     UploadComplete,
 )
-
-from chalicelib.registry import blobs, keys, projects
-from chalicelib.registry.ports import Absent, Delete, Item, Put, Signed, StoredPart
-from chalicelib.registry.stores import Stores, iso
 
 MAX_BATCH = 1000
 MAX_SINGLE = 5 * 1024**3

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, replace
 
+from chalicelib.registry import keys, models, paging
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.ports import Item
+from chalicelib.registry.stores import Stores
 from weighbridge.contract import codec, manifests, names, references
 from weighbridge.contract.errors import Gone, InvalidRequest, NotFound
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import VersionSelector
 from weighbridge.contract.types import Direction, Version, VersionPage
-
-from chalicelib.registry import keys, models, paging
-from chalicelib.registry.models import ModelRecord
-from chalicelib.registry.ports import Item
-from chalicelib.registry.stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +127,20 @@ def listing(
 def ranged(stores: Stores, record: ModelRecord, first: int, last: int) -> tuple[Version, ...]:
     """The ready versions with `first <= number <= last`, newest first."""
     low, high = (keys.version(record.id, keys.READY, n).sk for n in (first, last))
-    found = stores.table.query(keys.of_model(record.id), low, high, limit=1000, reverse=True)
-    return tuple(decoded(item, record) for item in found.items)
+    found = paging.collect(
+        stores.table, keys.of_model(record.id), (low, high), limit=last - first + 1, reverse=True
+    )
+    return tuple(decoded(item, record) for item in found)
+
+
+def newest(
+    stores: Stores, record: ModelRecord, limit: int, kind: str = keys.READY
+) -> tuple[Version, ...]:
+    """The newest ready (or open) versions, newest first."""
+    found = paging.collect(
+        stores.table, keys.of_model(record.id), keys.prefix(f"{kind}#"), limit=limit, reverse=True
+    )
+    return tuple(decoded(item, record) for item in found)
 
 
 def issued(stores: Stores, record: ModelRecord) -> int:

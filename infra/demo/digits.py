@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
+
 from weighbridge import Registry
 
 Array = NDArray[np.float32]

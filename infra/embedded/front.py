@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.api import cookie
+from chalicelib.catalogue.render import HEADERS
 from chalicelib.registry.ports import Head
 from infra.embedded.wsgi import MAX_REQUEST, Answer, problem, raw_target, status_line
 from weighbridge.contract import errors, origins
@@ -24,18 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("weighbridge.front")
 
-SECURITY_HEADERS = (
-    (
-        "Content-Security-Policy",
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-        "object-src 'none'",
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-    # Not `no-referrer`: with it, browsers send `Origin: null` with our own forms.
-    ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-)
+SECURITY_HEADERS = tuple(HEADERS.items())
 _MISSING = (
     b"<!doctype html><html lang=en><title>Not found</title>"
     b"<h1>Not found</h1><p>There is no such page. <a href=/>Home</a></p>"

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from weighbridge.contract import errors
 
 from chalicelib.api import openapi
 from chalicelib.api.http import OPERATIONS
 from tests.api.conftest import ADMIN, segment
 from tests.registry_world import key_of, publish, setup_model
+from weighbridge.contract import errors
 
 MODEL = "/api/projects/vision/models/digits"
 

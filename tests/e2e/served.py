@@ -169,9 +169,7 @@ def serve(home: Path, *options: str, port: int = 0) -> Served:
         assert time.monotonic() - started < READY_SECONDS, (home / "serve.log").read_text()
         time.sleep(0.05)
     found = json.loads(ready.read_text())
-    return Served(
-        found["url"], found["token"], home / "data", process, time.monotonic() - started
-    )
+    return Served(found["url"], found["token"], home / "data", process, time.monotonic() - started)
 
 
 @contextmanager

@@ -160,7 +160,9 @@ def test_every_acknowledged_write_survives_the_death_of_all_processes(tmp_path):
                 assert pointers[alias] >= number
             result = registry.pull("p/m@1", tmp_path / "back")
             assert result.received_bytes == 14
-        print(f"{len(snapshot)} acknowledged writes, all there; ready again in {served.seconds:.1f} s")
+        print(
+            f"{len(snapshot)} acknowledged writes, all there; ready again in {served.seconds:.1f} s"
+        )
     finally:
         stop.set()
         if served.process.poll() is None:

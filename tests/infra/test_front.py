@@ -326,7 +326,7 @@ def test_no_answer_allows_another_origin(front, path, method):
 def test_every_answer_has_the_security_headers(front, path, host):
     """Also redirects, errors and refusals."""
     headers = ask(front, path, headers={"Host": host}).headers
-    assert headers["content-security-policy"].startswith("default-src 'self'")
+    assert headers["content-security-policy"].startswith("default-src 'none'")
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"

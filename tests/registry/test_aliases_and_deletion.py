@@ -4,16 +4,6 @@ import contextlib
 import threading
 
 import pytest
-from weighbridge.contract import manifests, references
-from weighbridge.contract.errors import Conflict, Forbidden, Gone, InUse, NotFound, RegistryError
-from weighbridge.contract.types import (
-    AliasTarget,
-    ApprovalChange,
-    CheckpointCommit,
-    ModelChanges,
-    ModelSettings,
-    NewVersion,
-)
 
 from chalicelib.catalogue import drain
 from chalicelib.registry import (
@@ -28,6 +18,16 @@ from chalicelib.registry import (
     versions,
 )
 from tests.registry_world import key_of, publish, upload
+from weighbridge.contract import manifests, references
+from weighbridge.contract.errors import Conflict, Forbidden, Gone, InUse, NotFound, RegistryError
+from weighbridge.contract.types import (
+    AliasTarget,
+    ApprovalChange,
+    CheckpointCommit,
+    ModelChanges,
+    ModelSettings,
+    NewVersion,
+)
 
 WHERE = ("vision", "digits")
 

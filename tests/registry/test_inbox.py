@@ -4,13 +4,13 @@ import hashlib
 import random
 
 import pytest
-from weighbridge.contract import references
-from weighbridge.contract.errors import NotFound
-from weighbridge.contract.types import ProjectChanges
 
 from chalicelib.indexing import inbox, objects
 from chalicelib.registry import checkpoints, models, outbox, projects, versions
 from tests.registry_world import setup_model, world
+from weighbridge.contract import references
+from weighbridge.contract.errors import NotFound
+from weighbridge.contract.types import ProjectChanges
 
 
 @pytest.fixture

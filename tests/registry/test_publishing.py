@@ -5,6 +5,9 @@ import struct
 import threading
 
 import pytest
+
+from chalicelib.registry import models, publishing, uploads, versions
+from tests.registry_world import key_of, publish, upload
 from weighbridge.contract import digests, manifests, references
 from weighbridge.contract.errors import (
     AlreadyExists,
@@ -25,9 +28,6 @@ from weighbridge.contract.types import (
     VersionCommit,
     WantedBlob,
 )
-
-from chalicelib.registry import models, publishing, uploads, versions
-from tests.registry_world import key_of, publish, upload
 
 
 def find(stores, text):

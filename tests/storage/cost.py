@@ -137,7 +137,6 @@ def table(rows):
     """The rows as a Markdown table."""
     lines = ["| verb | read units | write units | written later | |", "|---|---|---|---|---|"]
     lines += [
-        f"| {r.verb} | {r.reads:g} | {r.writes:g} | {r.later:g} | {r.note} |"
-        for r in rows.values()
+        f"| {r.verb} | {r.reads:g} | {r.writes:g} | {r.later:g} | {r.note} |" for r in rows.values()
     ]
     return "\n".join(lines)

@@ -20,8 +20,8 @@ from chalicelib.registry import (
     sweep,
     versions,
 )
-from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
 from chalicelib.registry.stores import Stores
+from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
 from tests.registry_world import Clock, key_of, setup_model, upload
 from weighbridge.contract import manifests, references
 from weighbridge.contract.errors import Conflict, Gone, InUse, NotFound

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.registry import models, projects, versions
+from chalicelib.registry import keys, models, projects, versions
 from chalicelib.registry.ports import Item, Put
-from chalicelib.registry import keys
 from chalicelib.storage import units
 from tests.registry_world import setup_model, world
 from tests.storage import cost
@@ -42,9 +41,7 @@ def test_the_documented_costs_are_the_measured_ones(rows):
     assert measured == DOCUMENT.read_text()
 
 
-@pytest.mark.parametrize(
-    "engine", ["moto", pytest.param("ministack", marks=pytest.mark.real)]
-)
+@pytest.mark.parametrize("engine", ["moto", pytest.param("ministack", marks=pytest.mark.real)])
 def test_dynamodb_bills_what_the_formula_says(engine, request, tmp_path, aws_credentials):
     """The same verbs on DynamoDB cost the same write units as on SQLite."""
     import uuid

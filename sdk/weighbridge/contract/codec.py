@@ -52,7 +52,9 @@ def decode(cls: type[T], data: Any, *, strict: bool = False, at: str = "") -> T:
     values: dict[str, Any] = {}
     for name, field in known.items():
         if name in data:
-            values[name] = _value(hints(typing.cast(Any, cls))[name], data[name], _join(at, name), strict)
+            values[name] = _value(
+                hints(typing.cast(Any, cls))[name], data[name], _join(at, name), strict
+            )
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InvalidRequest(f"the field {_join(at, name)} is missing", field=_join(at, name))
     return cls(**values)

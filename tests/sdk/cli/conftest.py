@@ -4,10 +4,10 @@ import io
 from dataclasses import dataclass, field
 
 import pytest
-from weighbridge.cli.main import main
 
 from tests.sdk.cli.fake_registry import FakeRegistry
 from tests.sdk.cli.world import world
+from weighbridge.cli.main import main
 
 FILES = {
     "model.safetensors": b"weights",

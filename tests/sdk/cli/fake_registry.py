@@ -4,14 +4,13 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from tests.sdk.cli.fake_client import URL
 from weighbridge.contract import manifests, references, types
 from weighbridge.contract.errors import AlreadyExists, NotFound
 from weighbridge.registry import Registry
 from weighbridge.results import PullResult, PushResult
 from weighbridge.sources import collect
 from weighbridge.writing import Draft, hashed
-
-from tests.sdk.cli.fake_client import URL
 
 
 class FakeRegistry(Registry):

@@ -5,12 +5,12 @@ import shlex
 from dataclasses import replace
 
 import pytest
+
+from tests.sdk.cli.fake_registry import FakeRegistry
 from weighbridge import config
 from weighbridge.cli import commands
 from weighbridge.contract import types
 from weighbridge.contract.errors import Unauthenticated
-
-from tests.sdk.cli.fake_registry import FakeRegistry
 
 CHANGING = [(c, e) for c in commands.COMMANDS if c.group == "change" for e in c.examples]
 

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from weighbridge import config
 from weighbridge.cli import commands, exits, parsing, reference
 from weighbridge.cli.main import overview

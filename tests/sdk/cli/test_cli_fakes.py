@@ -3,11 +3,11 @@
 import inspect
 
 import pytest
-from weighbridge.client import Client
-from weighbridge.registry import Registry
 
 from tests.sdk.cli.fake_client import FakeClient
 from tests.sdk.cli.fake_registry import FakeRegistry
+from weighbridge.client import Client
+from weighbridge.registry import Registry
 
 
 def _public(cls):

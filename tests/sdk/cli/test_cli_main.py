@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from weighbridge.cli import exits
 from weighbridge.cli.main import main
 from weighbridge.cli.screen import Screen

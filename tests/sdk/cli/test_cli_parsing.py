@@ -7,10 +7,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weighbridge.cli import addresses, parsing, targets
-from weighbridge.contract.errors import InvalidName, InvalidRequest
 
 from chalicelib.catalogue import slugs
+from weighbridge.cli import addresses, parsing, targets
+from weighbridge.contract.errors import InvalidName, InvalidRequest
 
 names = st.text(min_size=1, max_size=20).filter(lambda text: "=" not in text)
 plain_json = st.recursive(

@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.cli.screen import Screen, clean, describe, moment, number, plural, width
 from weighbridge.contract import types
 

@@ -1,9 +1,8 @@
 """The world of the examples: what the fake client knows at the start of each test."""
 
+from tests.sdk.cli.fake_client import LATER, NOW, FakeClient
 from weighbridge.contract import manifests, types
 from weighbridge.contract.manifests import FileEntry
-
-from tests.sdk.cli.fake_client import LATER, NOW, FakeClient
 
 
 def entry(path, size, digit):

@@ -1,0 +1,235 @@
+"""Packages the app and deploys it as one CloudFormation stack.
+
+    python -m infra.deploy --stage dev --parameter PublicUrl=https://models.example.org
+
+Credentials and region are those of the AWS tools. A first deployment makes the administrator's
+token and prints it once; the next ones keep data, token and secrets. `--package DIR` only packages.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra import bundle
+from infra.template import template
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
+_WAIT = {"Delay": 2, "MaxAttempts": 900}
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A deployed stack: its outputs, and whether this deployment made it."""
+
+    outputs: Mapping[str, str]
+    new: bool
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return self.outputs["EndpointURL"].rstrip("/")
+
+
+class Failed(Exception):
+    """The stack did not come up; the message names the resources that failed."""
+
+
+def package(stage: str, out: Path) -> Path:
+    """Makes `sam.json` and `deployment.zip` in `out`; answers that folder."""
+    project = bundle.build()
+    resources = project / f"resources-{stage}.json"
+    resources.write_text(json.dumps(template(stage), indent=2), encoding="utf-8")
+    # Chalice imports the app, and needs a region for that but neither credentials nor a network.
+    env = {**os.environ, "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from chalice.cli import main; main()"),
+            *("--project-dir", str(project), "package", "--stage", stage),
+            *("--merge-template", str(resources), str(out.absolute())),
+        ],
+        env=env, cwd=bundle.ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise Failed(f"chalice package failed:\n{done.stdout}{done.stderr}")
+    return out
+
+
+def deploy(session: "Session", packaged: Path, name: str, parameters: Mapping[str, str]) -> Stack:
+    """Creates or updates the stack `name`; parameters that are not given keep their values."""
+    url = _upload(session, packaged)
+    client: Any = session.client("cloudformation")
+    stored = _parameters(client, name)
+    asked: dict[str, Any] = {"StackName": name, "TemplateURL": url, "Capabilities": CAPABILITIES}
+    if stored is None:
+        given = {"Secret": secrets.token_urlsafe(48), **parameters}
+        client.create_stack(**asked, Parameters=_pairs(given), OnFailure="DELETE")
+        _wait(client, name, "stack_create_complete")
+    else:
+        kept = [
+            {"ParameterKey": k, "UsePreviousValue": True} for k in stored if k not in parameters
+        ]
+        try:
+            client.update_stack(**asked, Parameters=[*_pairs(parameters), *kept])
+        except client.exceptions.ClientError as error:
+            if "No updates" not in str(error):
+                raise
+        else:
+            _wait(client, name, "stack_update_complete")
+    found = client.describe_stacks(StackName=name)["Stacks"][0]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
+    return Stack(outputs, new=stored is None)
+
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()]
+
+
+def _parameters(client: Any, name: str) -> list[str] | None:
+    """The names of the stack's parameters; None if there is no such stack."""
+    try:
+        found = client.describe_stacks(StackName=name)["Stacks"][0]
+    except client.exceptions.ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return [parameter["ParameterKey"] for parameter in found.get("Parameters", [])]
+
+
+def _wait(client: Any, name: str, state: str) -> None:
+    from botocore.exceptions import WaiterError
+
+    try:
+        client.get_waiter(state).wait(StackName=name, WaiterConfig=_WAIT)
+    except WaiterError as error:
+        events = client.describe_stack_events(StackName=name)["StackEvents"]
+        reasons = [
+            f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}"
+            for e in reversed(events)
+            if e["ResourceStatus"].endswith("_FAILED")
+        ]
+        raise Failed("\n".join(reasons) or str(error)) from error
+
+
+def _upload(session: "Session", packaged: Path) -> str:
+    """Stores code and template under names made of their digests; answers the template's address."""
+    s3: Any = session.client("s3")
+    account = session.client("sts").get_caller_identity()["Account"]
+    bucket = f"weighbridge-code-{account}-{session.region_name}"
+    place = {"LocationConstraint": session.region_name}
+    more = {} if session.region_name == "us-east-1" else {"CreateBucketConfiguration": place}
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket, **more)
+    code = _store(s3, bucket, (packaged / "deployment.zip").read_bytes(), "zip")
+    document = json.loads((packaged / "sam.json").read_text(encoding="utf-8"))
+    for resource in document["Resources"].values():
+        if "CodeUri" in resource.get("Properties", {}):
+            resource["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": code}
+    key = _store(s3, bucket, json.dumps(document).encode(), "json")
+    host = f"{s3.meta.endpoint_url}/{bucket}"
+    if host.startswith("https://s3."):
+        host = f"https://{bucket}.{s3.meta.endpoint_url.removeprefix('https://')}"
+    return f"{host}/{key}"
+
+
+def _store(s3: Any, bucket: str, data: bytes, suffix: str) -> str:
+    key = f"{hashlib.sha256(data).hexdigest()}.{suffix}"
+    s3.put_object(Bucket=bucket, Key=key, Body=data)
+    return key
+
+
+def prepare(session: "Session", stack: Stack, parameters: Mapping[str, str]) -> str:
+    """What a stack needs before people can use it: styles of the site, and an administrator, whose
+    token it answers. Acts with the rights of whoever deploys."""
+    from chalicelib import wiring
+    from chalicelib.catalogue import publish
+    from chalicelib.registry import tokens
+    from chalicelib.settings import Settings
+
+    stores: Any = wiring.build(
+        Settings(
+            catalog=f"dynamodb:{stack.outputs['Table']}",
+            bucket=stack.outputs["Artifacts"],
+            site_bucket=stack.outputs["Site"],
+            region=session.region_name or "",
+            s3_endpoint=parameters.get("S3PublicEndpoint") or parameters.get("S3Endpoint", ""),
+            s3_access_key=parameters.get("S3AccessKey", ""),
+            s3_secret_key=parameters.get("S3SecretKey", ""),
+        )
+    )
+    token = f"wb_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}"
+    try:
+        if parameters.get("S3Endpoint"):  # the stack's own buckets stay empty then
+            for store in (stores.blobs, stores.site):
+                store.ensure_bucket()
+        publish.publish_static(stores.site)
+        tokens.bootstrap(stores, token)
+    finally:
+        for store in (stores.site, stores.blobs, stores.table):
+            store.close()
+    return token
+
+
+def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    about, _, examples = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.deploy", description=about, epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--stage", default="dev", help="of .chalice/config.json")
+    parser.add_argument("--stack", help="the stack's name (weighbridge-STAGE)")
+    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--parameters", type=Path, metavar="FILE", help="the same, as a JSON object"
+    )
+    parser.add_argument("--admin-token", action="store_true", help="make another one")
+    parser.add_argument("--package", type=Path, metavar="DIR", help="only package, into DIR")
+    parser.add_argument("--packaged", type=Path, metavar="DIR", help="deploy what lies in DIR")
+    parser.add_argument("--json", action="store_true", help="print outputs and token as JSON")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Reads the command line, deploys, and says where the registry is."""
+    import boto3.session
+
+    options = options_of()
+    if options.package:
+        print(package(options.stage, options.package))
+        return
+    session = boto3.session.Session()
+    if not session.region_name:
+        sys.exit("no region is set; set AWS_DEFAULT_REGION")
+    parameters = json.loads(options.parameters.read_text()) if options.parameters else {}
+    parameters |= dict(pair.split("=", 1) for pair in options.parameter)
+    made = bundle.ROOT / "build" / f"package-{options.stage}"
+    name = options.stack or f"weighbridge-{options.stage}"
+    try:
+        packaged = options.packaged or package(options.stage, made)
+        stack = deploy(session, packaged, name, parameters)
+    except Failed as error:
+        sys.exit(f"the deployment failed:\n{error}")
+    new = stack.new or options.admin_token
+    token = prepare(session, stack, parameters) if new else ""
+    if options.json:
+        print(json.dumps({"url": stack.url, "token": token, "outputs": dict(stack.outputs)}))
+        return
+    print(f"The API answers at {stack.url}/api")
+    if token:
+        print(f"The administrator's token, shown this once: {token}")
+
+
+if __name__ == "__main__":
+    main()
