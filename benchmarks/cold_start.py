@@ -94,7 +94,9 @@ def main() -> None:
         size = archive.stat().st_size
         print(f"zip                          {size / 1e6:8.2f} MB  (bar {MAX_ZIP / 1e6:.0f})")
         print(f"CPU, import app              {importing:8.3f} s")
-        print(f"CPU, with S3 and DynamoDB    {everything:8.3f} s   (bar {MAX_CPU}; best {best:.3f})")
+        print(
+            f"CPU, with S3 and DynamoDB    {everything:8.3f} s   (bar {MAX_CPU}; best {best:.3f})"
+        )
         print(f"modules                      {len(runs[0][2]):8}")
         print(f"\n{'ms own':>8} {'ms all':>8}  import")
         for name, own, cumulated in heaviest(code)[: options.top]:

@@ -21,13 +21,10 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "build" / "project"
-LIBRARIES = ("boto3", "jinja2", "pynamodb", "pyyaml")
+LIBRARIES = ("botocore", "jinja2", "pynamodb", "pyyaml")
 SERVICES = frozenset({"dynamodb", "s3", "sqs", "sts"})
 """What botocore may speak; descriptions of other services are left out."""
-LEFT_OUT = (
-    "boto3/data/", "boto3/examples/", "botocore/data/endpoints.json", "yaml/_yaml", "_yaml/",
-    "botocore/vendored/requests/packages/urllib3/contrib/",
-)  # fmt: skip
+LEFT_OUT = ("botocore/data/endpoints.json", "dateutil/zoneinfo/dateutil-zoneinfo", "_yaml/")
 SUFFIXES = (".py", ".json", ".gz", ".pem")
 _MODELS = ("service-2.json", "endpoint-rule-set-1.json", "paginators-1.json", "waiters-2.json")
 _WHERE = "/var/task/"

@@ -47,8 +47,8 @@ class Failed(Exception):
 
 
 def package(stage: str, out: Path) -> Path:
-    """Makes `sam.json` and `deployment.zip` in `out`; answers that folder."""
-    project = bundle.build()
+    """Makes `sam.json` and `deployment.zip` in `out`, from a project built there; answers `out`."""
+    project = bundle.build(out / "project")
     resources = project / f"resources-{stage}.json"
     resources.write_text(json.dumps(template(stage), indent=2), encoding="utf-8")
     # Chalice imports the app, and needs a region for that but neither credentials nor a network.

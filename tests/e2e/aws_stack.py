@@ -25,6 +25,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.storage.queues import SqsQueue
+from infra import deploy
 from infra.embedded import webhook
 from infra.embedded.http_server import Server
 from infra.embedded.listener import Listener
@@ -107,10 +108,12 @@ def _deploy(aws: Stack, home: Path, parameters: dict[str, str]) -> dict[str, Any
     home.mkdir(parents=True, exist_ok=True)
     given = home / "parameters.json"
     given.write_text(json.dumps(parameters))
+    packaged = deploy.package("dev", home / "package")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "WEIGHBRIDGE_"))}
     env = {**kept, **aws.env, "PYTHONPATH": f"{ROOT / 'sdk'}:{ROOT}"}
+    command = [sys.executable, "-m", "infra.deploy", "--json", f"--packaged={packaged}"]
     done = subprocess.run(
-        [sys.executable, "-m", "infra.deploy", "--json", "--parameters", str(given)],
+        [*command, f"--parameters={given}"],
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEPLOY_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
