@@ -4,9 +4,12 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && command -v $$p && break; done)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+STAGE ?= dev
 
-.PHONY: help demo test test-long unit check format system openapi bundle bench deploy-local lock clean
+.PHONY: help demo test test-long unit check format system openapi bundle bench deploy deploy-local lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,15 +17,17 @@ help:  ## what can be made
 .venv: .venv/.ready
 .venv/.ready: requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "weighbridge needs Python 3.11 or later on PATH"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(PIP) --no-deps --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps -e .
 	touch $@
 
 .venv-ministack: .venv-ministack/.ready
 .venv-ministack/.ready: requirements-ministack.lock
-	test -x .venv-ministack/bin/python || $(PYTHON) -m venv .venv-ministack
-	.venv-ministack/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
+	test -x .venv-ministack/bin/pip || $(PYTHON) -m venv .venv-ministack
+	$(subst $(BIN),.venv-ministack/bin,$(PIP)) --require-hashes -r $<
 	touch $@
 
 system:  ## the Debian packages that the tests need
@@ -32,7 +37,7 @@ demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
 test: .venv .venv-ministack system  ## every test, browser and real servers included
-	$(PYTEST) -m "not long" --no-skips $(ARGS)
+	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: .venv .venv-ministack system  ## the long forms
 	$(PYTEST) -m long --no-skips $(ARGS)
@@ -49,14 +54,17 @@ format: .venv  ## write the format
 openapi: .venv  ## docs/openapi.json and the table of docs/http-api.md
 	$(BIN)/python -m infra.api_reference
 
-bundle: .venv  ## vendor/ for the Lambda zip
+bundle: .venv  ## build/project: what the Lambda zip is made of
 	$(BIN)/python -m infra.bundle
 
 bench: .venv  ## the benchmarks
 	$(BIN)/python -m benchmarks.cold_start
 
-deploy-local: .venv .venv-ministack  ## package, and deploy to the emulator's CloudFormation
-	$(BIN)/python -m infra.deploy --local
+deploy: .venv  ## package, and deploy to AWS with the credentials of this shell (STAGE=dev)
+	$(BIN)/python -m infra.deploy --stage $(STAGE) $(ARGS)
+
+deploy-local: .venv .venv-ministack  ## the same to emulated AWS, served until Ctrl-C
+	$(BIN)/python -m tests.e2e.aws_stack
 
 lock: .venv  ## write the lock files anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra server --extra local --no-emit-index-url \

@@ -46,7 +46,7 @@ def build(project: Path = PROJECT) -> Path:
     _copy_tree(ROOT / "frontend", vendor / "frontend", None)
     for source, target in _library_files(distributions(LIBRARIES)):
         _copy(source, vendor / target)
-    _endpoints(vendor)
+    _descriptions(vendor)
     _compile(project)
     return project
 
@@ -98,21 +98,43 @@ def _contract(vendor: Path) -> None:
     )
 
 
-def _endpoints(vendor: Path) -> None:
-    """Addresses of the services in use: the whole list is a megabyte, parsed at every cold start."""
+def _descriptions(vendor: Path) -> None:
+    """Botocore's data without its prose, and plain: less to unpack and parse at a cold start."""
+    data = vendor / "botocore" / "data"
+    for path in sorted(data.rglob("*.json.gz")):
+        document = json.loads(gzip.decompress(path.read_bytes()))
+        _write_json(path.with_suffix(""), _without_prose(document))
+        path.unlink()
+    listed = json.loads(_endpoints())
+    for partition in listed["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in sorted(SERVICES & set(services))}
+    _write_json(data / "endpoints.json", listed)
+
+
+def _endpoints() -> bytes:
     import botocore
 
     data = Path(botocore.__file__).parent / "data"
     plain = data / "endpoints.json"
-    packed = data / "endpoints.json.gz"
-    text = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
-    listed: dict[str, Any] = json.loads(text)
-    for partition in listed["partitions"]:
-        services = partition["services"]
-        partition["services"] = {name: services[name] for name in sorted(SERVICES & set(services))}
-    target = vendor / "botocore" / "data" / "endpoints.json"
-    target.write_text(json.dumps(listed, separators=(",", ":"), sort_keys=True))
-    (vendor / "botocore" / "data" / "endpoints.json.gz").unlink(missing_ok=True)
+    if plain.exists():
+        return plain.read_bytes()
+    return gzip.decompress((data / "endpoints.json.gz").read_bytes())
+
+
+def _without_prose(value: Any) -> Any:
+    """The same without documentation; a member that only bears this name is kept."""
+    if isinstance(value, dict):
+        return {
+            name: _without_prose(inner)
+            for name, inner in value.items()
+            if name != "documentation" or not isinstance(inner, str)
+        }
+    return [_without_prose(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
 
 
 def _compile(project: Path) -> None:

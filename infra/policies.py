@@ -77,13 +77,19 @@ def api_handler() -> Policy:
     )
 
 
+def _indexes() -> tuple[Statement, ...]:
+    return (
+        allow("s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "inbox/")),
+        allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
+    )
+
+
 def index_object() -> Policy:
     """Reads what arrived, adopts what was dropped in an inbox, writes facts."""
     return policy(
         _logs(),
         _items(),
-        allow("s3", ("GetObject",), *objects("Artifacts", "blobs/", "inbox/", "manifests/")),
-        allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
+        *_indexes(),
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
         _receives("IndexQueue"),
@@ -93,7 +99,8 @@ def index_object() -> Policy:
 
 def _renders() -> tuple[Statement, ...]:
     return (
-        allow("s3", ("DeleteObject", "GetObject", "PutObject"), *objects("Site", "")),
+        allow("s3", ("GetObject",), *objects("Artifacts", "facts/", "manifests/")),
+        allow("s3", ("DeleteObject", "GetObject", "PutObject"), *objects("Site", "p/")),
         listing("Site"),
     )
 
@@ -103,7 +110,6 @@ def render_pages() -> Policy:
     return policy(
         _logs(),
         _items(),
-        allow("s3", ("GetObject",), *objects("Artifacts", "facts/", "manifests/")),
         listing("Artifacts"),
         *_renders(),
         _receives("RenderQueue"),
@@ -111,12 +117,12 @@ def render_pages() -> Policy:
 
 
 def sweep() -> Policy:
-    """Ends stale uploads, deletes what nothing refers to, renders what was missed."""
-    stored = ("blobs/", "facts/", "manifests/")
+    """Ends stale uploads, deletes what nothing refers to, indexes and renders what was missed."""
     return policy(
         _logs(),
         _items(),
-        allow("s3", ("DeleteObject", "GetObject"), *objects("Artifacts", *stored)),
+        *_indexes(),
+        allow("s3", ("DeleteObject",), *objects("Artifacts", "blobs/", "manifests/")),
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
         listing("Artifacts", "ListBucketMultipartUploads"),
         *_renders(),

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from catalogue_world import FakeSource
-
 from chalicelib.catalogue.views import CompareView
+from tests.catalogue.catalogue_world import FakeSource
 from weighbridge.contract import codec
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import Comparison, Difference, Section, Version, Who

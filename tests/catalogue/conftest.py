@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
-from catalogue_world import world
 
 from chalicelib.catalogue import publish
 from chalicelib.catalogue.render import Renderer
+from tests.catalogue.catalogue_world import world
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from catalogue_world import FakeSource, at, sha
-
+from tests.catalogue.catalogue_world import FakeSource, at, sha
 from weighbridge.contract.types import (
     AliasMove,
     Approval,

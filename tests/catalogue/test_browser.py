@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from catalogue_compare import compared
-from catalogue_world import world
-from hostile import STRINGS, hostile_world
 
 from chalicelib.catalogue import comparing, pages, publish
 from chalicelib.catalogue.render import HEADERS
 from chalicelib.catalogue.views import ErrorView, HomeView, SignInView
+from tests.catalogue.catalogue_compare import compared
+from tests.catalogue.catalogue_world import world
+from tests.catalogue.hostile import STRINGS, hostile_world
 from weighbridge.contract.types import Who
 
 pytestmark = pytest.mark.browser

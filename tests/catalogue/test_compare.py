@@ -3,10 +3,9 @@
 import math
 from dataclasses import replace
 
-from catalogue_compare import compared
-from markup import read
-
 from chalicelib.catalogue import comparing
+from tests.catalogue.catalogue_compare import compared
+from tests.catalogue.markup import read
 from weighbridge.contract.types import (
     Comparison,
     Difference,

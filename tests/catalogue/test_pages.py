@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from catalogue_compare import compared
 from jinja2 import UndefinedError
-from markup import read
 
 from chalicelib.catalogue import comparing, pages, reading
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.render import CONTENT_SECURITY_POLICY, Renderer, canonical
 from chalicelib.catalogue.views import ErrorView, HomeView, SignInView
+from tests.catalogue.catalogue_compare import compared
+from tests.catalogue.markup import read
 from weighbridge.contract.types import Event, Who
 
 GOLDEN = Path(__file__).parent / "golden"

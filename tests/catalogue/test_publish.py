@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from catalogue_world import plain
 
 from chalicelib.catalogue import publish, shelf, slugs
 from chalicelib.catalogue.publish import Change
 from chalicelib.storage.memory import MemoryBlobs
+from tests.catalogue.catalogue_world import plain
 from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import Event
 

@@ -4,11 +4,11 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from catalogue_world import plain, world
-from hostile import STRINGS, hostile_world
-from markup import read
 
 from chalicelib.catalogue import publish, slugs
+from tests.catalogue.catalogue_world import plain, world
+from tests.catalogue.hostile import STRINGS, hostile_world
+from tests.catalogue.markup import read
 from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
 
@@ -98,7 +98,7 @@ def test_json_beside_each_page(site):
 
 def test_many_tensors_lie_in_a_file_of_their_own(tmp_path, source, renderer):
     """Above 200 tensors the page's JSON stays small, and `tensors.json` has them all."""
-    from catalogue_world import tensor, weights
+    from tests.catalogue.catalogue_world import tensor, weights
 
     for count in (200, 201):
         tensors = tuple(tensor(f"block.{n}.weight", 4) for n in range(count))
@@ -186,7 +186,7 @@ def test_hostile_pages_stay_whole(hostile_site):
 
 def test_an_empty_registry_says_what_to_do(tmp_path, renderer):
     """Without anything the home page names the command that begins."""
-    from catalogue_world import FakeSource
+    from tests.catalogue.catalogue_world import FakeSource
 
     publish.build(FakeSource(), tmp_path / "site", renderer)
     assert b"weighbridge push" in (tmp_path / "site/index.html").read_bytes()

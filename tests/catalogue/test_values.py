@@ -4,11 +4,11 @@ import math
 import shlex
 
 import pytest
-from catalogue_world import encoder, tensor
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.catalogue import charts, formats, links, tables, tensors
+from tests.catalogue.catalogue_world import encoder, tensor
 from weighbridge.contract.types import ModelSettings, Version
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)

@@ -1,8 +1,8 @@
 """A fake server, a registry that speaks to it, and a home of its own for each test."""
 
 import pytest
-from fake_server import TOKEN, serving
 
+from tests.sdk.fake_server import TOKEN, serving
 from weighbridge import Registry
 
 

@@ -9,8 +9,8 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from fake_server import TOKEN, serving
 
+from tests.sdk.fake_server import TOKEN, serving
 from weighbridge.client import Client
 from weighbridge.contract import errors
 from weighbridge.contract.errors import TransferError

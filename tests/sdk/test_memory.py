@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fake_server import MIB, TOKEN
-
+from tests.sdk.fake_server import MIB, TOKEN
 from weighbridge.contract import digests, manifests, types
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.transfer import plan

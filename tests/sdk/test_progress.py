@@ -3,8 +3,8 @@
 import io
 
 import pytest
-from fake_server import MIB
 
+from tests.sdk.fake_server import MIB
 from weighbridge.contract import errors
 from weighbridge.transfer.progress import Bar, Callback, Lines, duration, for_stream, size
 

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from fake_server import MIB
 
+from tests.sdk.fake_server import MIB
 from weighbridge.contract import digests, errors, manifests
 from weighbridge.contract.manifests import FileEntry
 

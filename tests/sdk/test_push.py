@@ -1,8 +1,8 @@
 """Pushing: what is sent, what is not, and what becomes visible."""
 
 import pytest
-from fake_server import MIB
 
+from tests.sdk.fake_server import MIB
 from weighbridge.contract import errors, types
 from weighbridge.contract.digests import parse_blob
 

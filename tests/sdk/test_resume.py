@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_server import MIB, TOKEN
 
+from tests.sdk.fake_server import MIB, TOKEN
 from weighbridge.transfer.journal import open_journal
 
 SDK = Path(__file__).resolve().parents[2] / "sdk"

@@ -4,8 +4,8 @@ import os
 import threading
 
 import pytest
-from fake_server import MIB
 
+from tests.sdk.fake_server import MIB
 from weighbridge.contract import errors
 
 

@@ -24,8 +24,10 @@ Sha256 = NewType("Sha256", str)
 
 CUT_SCHEME = 1
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
-_SINGLE = re.compile(r"s-([0-9a-f]{64})-(\d{1,13})\Z")
-_COMPOSITE = re.compile(r"c(\d{1,3})-([0-9a-f]{64})-(\d{1,5})-(\d{1,13})\Z")
+_SINGLE = re.compile(r"s-([0-9a-f]{64})-(0|[1-9][0-9]{0,12})\Z")
+_COMPOSITE = re.compile(
+    r"c([1-9][0-9]{0,2})-([0-9a-f]{64})-([1-9][0-9]{0,4})-(0|[1-9][0-9]{0,12})\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,10 @@ class Journal:
         self.key = ""
         self.uploads: dict[str, str] = {}
         self.puts: dict[str, str] = {}
+        self.begun: dict[str, str] = {}
         for line in lines:
             self._apply(line)
-        self.resumed = bool(self.uploads or self.puts)
+        self.resumed = bool(self.uploads or self.puts or self.begun)
         if not self.key:
             self.new_key()
 
@@ -51,6 +52,10 @@ class Journal:
         if self.uploads.get(blob) != upload:
             self._record({"upload": upload, "blob": blob})
 
+    def put_began(self, blob: str, key: str) -> None:
+        """A single PUT is under way: it may arrive although its answer never does."""
+        self._record({"begun": key, "blob": blob})
+
     def put_done(self, blob: str, key: str) -> None:
         """A single PUT arrived, but the server was not told yet."""
         self._record({"put": key, "blob": blob})
@@ -58,7 +63,7 @@ class Journal:
     def settled(self, blob: str) -> None:
         """The blob is stored and known to the server, or its upload is gone."""
         with self._lock:
-            known = blob in self.uploads or blob in self.puts
+            known = blob in self.uploads or blob in self.puts or blob in self.begun
         if known:
             self._record({"settled": blob})
 
@@ -88,9 +93,13 @@ class Journal:
         if "settled" in line:
             self.uploads.pop(blob, None)
             self.puts.pop(blob, None)
+            self.begun.pop(blob, None)
         elif "upload" in line:
             self.uploads[blob] = str(line["upload"])
+        elif "begun" in line:
+            self.begun[blob] = str(line["begun"])
         elif "put" in line:
+            self.begun.pop(blob, None)
             self.puts[blob] = str(line["put"])
 
 

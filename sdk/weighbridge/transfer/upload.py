@@ -167,6 +167,7 @@ class Uploader:
     def _submit_put(self, crew: Crew, file: Hashed, key: str, request: SignedRequest) -> None:
         def task() -> None:
             span = plan.Span(1, 0, file.size)
+            self._journal.put_began(file.blob, key)
             if self._put(crew, request, file, span, file.sha256) == "again":
                 self._send_again(file)
                 return
@@ -286,8 +287,10 @@ class Uploader:
 
     def _report_remembered(self) -> None:
         """Tells the server of PUTs that an interrupted run could not report any more."""
-        remembered = [PutDone(blob, key) for blob, key in self._journal.puts.items()]
-        for batch in plan.batches(remembered):
+        answered = [PutDone(blob, key) for blob, key in self._journal.puts.items()]
+        # What was under way may have arrived too: one by one, for each may be missing on its own.
+        open_ = [PutDone(blob, key) for blob, key in self._journal.begun.items()]
+        for batch in (*plan.batches(answered), *([item] for item in open_)):
             try:
                 self._client.plan(self._project, (), batch)
             except RegistryError as error:

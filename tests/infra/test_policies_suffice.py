@@ -1,0 +1,297 @@
+"""The policies are enough for all that the functions do, and hardly more: the code itself says so."""
+
+import json
+import struct
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+import pytest
+
+from chalicelib.catalogue import drain
+from chalicelib.indexing import objects, repair
+from chalicelib.registry import (
+    changing,
+    compare,
+    downloads,
+    facts,
+    models,
+    projects,
+    publishing,
+    uploads,
+    versions,
+)
+from infra import policies
+from tests.registry_world import key_of, publish, setup_model, upload, world
+from weighbridge.contract import digests, manifests, references
+from weighbridge.contract.types import (
+    DownloadRequest,
+    FilePage,
+    NewProject,
+    NewVersion,
+    Part,
+    PartsRequest,
+    PlanRequest,
+    ProjectChanges,
+    UploadComplete,
+    VersionCommit,
+    WantedBlob,
+)
+
+MIN_PART = uploads.MIN_PART
+NEEDS = {
+    "sign_put": ("PutObject",),
+    "sign_get": ("GetObject",),
+    "sign_part": ("PutObject",),
+    "create_multipart": ("PutObject",),
+    "complete_multipart": ("PutObject",),
+    "parts": ("ListMultipartUploadParts",),
+    "abort_multipart": ("AbortMultipartUpload",),
+    "stale_multiparts": ("ListBucketMultipartUploads@bucket",),
+    # Without the right to list, S3 answers 403 for an absent object, which is no "not found".
+    "head": ("GetObject", "ListBucket@bucket"),
+    "read": ("GetObject", "ListBucket@bucket"),
+    "put": ("PutObject",),
+    "list": ("ListBucket@bucket",),
+    "ping": ("ListBucket@bucket",),
+}
+"""Which rights each method of the port needs; presigned requests are those of who signs."""
+
+UNUSED = {
+    # A copy that breaks off frees its parts, which needs a store that fails in the middle of it.
+    ("index_object", "s3:AbortMultipartUpload", "Artifacts/blobs/*"),
+}
+
+
+def rendered(resource):
+    """`Artifacts/blobs/*` for the name of a resource."""
+    if "Fn::GetAtt" in resource:
+        return resource["Fn::GetAtt"][0]
+    return resource["Fn::Sub"].replace(".Arn}", "").removeprefix("${")
+
+
+def rights(function):
+    """(action, resource) of every right of a function."""
+    return {
+        (action, rendered(resource))
+        for statement in policies.FUNCTIONS[function]()["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+
+
+class Denied(BaseException):
+    """What IAM would have refused. Not an Exception: no handler of ours may swallow it."""
+
+
+class Guard:
+    """Blobs behind the policy of one function: what it does not allow is refused."""
+
+    def __init__(self, inner, bucket, function, used):
+        self._inner, self._bucket, self._function, self._used = inner, bucket, function, used
+
+    def _ask(self, action, resource):
+        matching = [
+            right
+            for right in rights(self._function)
+            if right[0] == action and fnmatchcase(resource, right[1])
+        ]
+        if not matching:
+            raise Denied(f"{self._function} may not {action} on {resource}")
+        self._used |= {(self._function, *right) for right in matching}
+
+    def _need(self, need, key):
+        action, _, where = need.partition("@")
+        self._ask(f"s3:{action}", self._bucket if where else f"{self._bucket}/{key}")
+
+    def __getattr__(self, name):
+        found = getattr(self._inner, name)
+        if name not in NEEDS:
+            return found
+
+        def call(*arguments, **options):
+            for need in NEEDS[name]:
+                self._need(need, arguments[0] if arguments else "")
+            return found(*arguments, **options)
+
+        return call
+
+    def put(self, key, *arguments, **options):
+        """A conditional replacement reads what it replaces."""
+        for need in ("PutObject", *(("GetObject",) if options.get("if_match") else ())):
+            self._need(need, key)
+        return self._inner.put(key, *arguments, **options)
+
+    def adopt(self, source, etag, target):
+        """A copy needs a right at both ends."""
+        self._need("GetObject", source)
+        self._need("PutObject", target)
+        return self._inner.adopt(source, etag, target)
+
+    def delete(self, keys):
+        """Each object is its own right."""
+        for key in keys:
+            self._need("DeleteObject", key)
+        self._inner.delete(keys)
+
+
+class GuardedQueue(Guard):
+    """The same for the queues."""
+
+    def send(self, topic, message):
+        """Sending needs the right on that queue."""
+        self._ask("sqs:SendMessage", f"{topic.capitalize()}Queue")
+        self._inner.send(topic, message)
+
+
+def safetensors(tensors):
+    """A file of many small tensors: their table is too long for an item."""
+    header = {
+        f"layer.{n}.weight": {"dtype": "U8", "shape": [1], "data_offsets": [n, n + 1]}
+        for n in range(tensors)
+    }
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(tensors)
+
+
+class World:
+    """One registry, as each of the functions sees it."""
+
+    def __init__(self, folder):
+        self.all, self.clock = world(folder)
+        self.used = set()
+        self.api, self.index, self.render, self.sweep = map(self._seen_by, policies.FUNCTIONS)
+
+    def _seen_by(self, function):
+        guarded = Guard(self.all.blobs, "Artifacts", function, self.used)
+        site = Guard(self.all.site, "Site", function, self.used)
+        queue = GuardedQueue(self.all.queue, "", function, self.used)
+        return replace(self.all, blobs=guarded, site=site, queue=queue)
+
+    def settle(self):
+        """Every function sees what happened, as its events would tell it."""
+        for prefix in ("blobs/", "inbox/"):
+            for head in self.all.blobs.list(prefix).heads:
+                objects.look(self.index, head.key)
+        for message in self.all.queue.take("render"):
+            drain.project(self.render, message["project"])
+
+    def sweep_now(self):
+        """A sweep, long after whatever there was."""
+        self.clock.time += 2 * self.all.stale_seconds
+        repair.run(self.sweep)
+        drain.everything(self.sweep)
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """An empty model, seen through the policies."""
+    made = World(tmp_path)
+    setup_model(made.api)
+    projects.change(made.api, "ann", "vision", ProjectChanges(inbox=True))
+    yield made
+    made.all.table.close()
+
+
+def push_multipart(stores):
+    """A push in two parts, and another one that is given up half way."""
+    parts = [b"a" * MIN_PART, b"end"]
+    shas = [digests.sha256_of(part) for part in parts]
+    blob = digests.composite_blob(digests.composite(shas), 2, MIN_PART + 3)
+    wanted = PlanRequest((WantedBlob(blob),))
+    [plan] = uploads.plan(stores, "ann", "vision", wanted).blobs
+    asked = PartsRequest(
+        tuple(Part(n, sha, len(p)) for n, (sha, p) in enumerate(zip(shas, parts, strict=True), 1))
+    )
+    signed = uploads.sign_parts(stores, "vision", plan.upload, asked).parts
+    for part, data in zip(signed, parts, strict=True):
+        assert stores.blobs.execute(part.request, data).status == 200
+    other = uploads.plan(stores, "ann", "vision", wanted).blobs[0]
+    uploads.complete(stores, "vision", plan.upload, UploadComplete(blob))
+    uploads.abort(stores, "vision", other.upload)
+    return blob
+
+
+def whole_life(made):
+    """Everything that a registry sees: pushes, drops, pages, comparisons, deletions, sweeps."""
+    stores = made.api
+    large = safetensors(1200)
+    publish(stores, {"model.safetensors": large, "notes.txt": b"one"}, metrics={"loss": 0.5})
+    made.settle()
+    publish(stores, {"model.safetensors": large, "notes.txt": b"two"})
+    push_multipart(stores)
+    paged = publishing.begin(stores, "ann", "vision", "digits", NewVersion(key_of("paged")))
+    entries = upload(stores, "vision", {"page.txt": b"paged"})
+    publishing.add_files(stores, "vision", "digits", paged.number, FilePage(entries))
+    publishing.commit(
+        stores, "ann", "vision", "digits", paged.number, VersionCommit(manifests.digest(entries))
+    )
+    folder = "inbox/vision/digits/run/checkpoint/-/{}#/"
+    for step, name in ((1, "_SUCCESS"), (2, "other")):
+        for path, data in (("w.safetensors", large), ("new.safetensors", safetensors(3 + step))):
+            made.all.blobs.put(folder.format(step) + path, data)
+        made.all.blobs.put(folder.format(step) + name, b"")
+    made.settle()
+    record = models.find(stores, "vision", "digits")
+    sides = [
+        versions.of_model(stores, record, references.VersionSelector("number", n)) for n in (1, 2)
+    ]
+    compare.compare(stores, sides)
+    manifest = sides[0].version.manifest
+    files = versions.files(stores, record.project_id, manifest)
+    wanted = DownloadRequest(tuple(entry.blob for entry in files))
+    downloads.sign(stores, record.project_id, manifest, wanted)
+    facts.of_files(stores, record.project_id, files)
+    stores.blobs.ping()
+
+
+def end_of_life(made):
+    """What the sweep finds: lost events, forgotten uploads, orphans, deleted versions."""
+    record = projects.find(made.all, "vision")
+    publish(made.api, {"late.safetensors": safetensors(1300)})
+    made.all.blobs.put("inbox/vision/digits/run/checkpoint/-/2#/_SUCCESS", b"")
+    made.all.blobs.create_multipart(f"blobs/{record.id}/forgotten")
+    made.all.blobs.put(f"blobs/{record.id}/orphan", b"nobody names it")
+    publishing.begin(made.api, "ann", "vision", "digits", NewVersion(key_of("stale")))
+    made.sweep_now()
+    for number in (1, 2, 3):
+        selector = references.VersionSelector("number", number)
+        changing.delete(made.api, "ann", "vision", "digits", selector)
+    made.sweep_now()
+    made.sweep_now()
+
+
+def test_every_function_may_do_what_it_does_and_no_more(registry):
+    """A whole life of a model passes with each function under its own policy, and every right to
+    objects is used by it, but for those that only a broken store calls for."""
+    whole_life(registry)
+    record = projects.find(registry.all, "vision")
+    assert registry.all.blobs.list(f"facts/{record.id}/").heads
+    assert registry.all.site.list("p/vision/digits/1/").heads
+    end_of_life(registry)
+    assert not registry.all.blobs.list(f"manifests/{record.id}/pages/").heads
+    projects.create(registry.api, "ann", NewProject("brief"))
+    registry.settle()
+    projects.delete(registry.api, "ann", "brief")
+    registry.settle()
+    assert not registry.all.site.list("p/brief/").heads
+    granted = {
+        (function, action, resource)
+        for function in policies.FUNCTIONS
+        for action, resource in rights(function)
+        if action.startswith("s3:")
+    }
+    assert granted - registry.used == UNUSED
+
+
+def test_the_guard_refuses_what_a_policy_does_not_allow(registry):
+    """The test above can fail: the API may neither delete nor read the inbox."""
+    registry.all.blobs.put("inbox/vision/x", b"")
+    for forbidden in (
+        lambda: registry.api.blobs.delete(["blobs/x/y"]),
+        lambda: registry.api.blobs.read("inbox/vision/x"),
+        lambda: registry.render.blobs.put("blobs/x/y", b""),
+        lambda: registry.index.site.put("p/x", b""),
+        lambda: registry.render.queue.send("render", {}),
+    ):
+        with pytest.raises(Denied):
+            forbidden()
