@@ -123,12 +123,14 @@ def _endpoints() -> bytes:
 
 
 def _without_prose(value: Any) -> Any:
-    """The same without documentation; a member that only bears this name is kept."""
+    """The same with empty documentation: botocore asks for the key of some. A member that only
+    bears this name is kept."""
     if isinstance(value, dict):
         return {
-            name: _without_prose(inner)
+            name: ""
+            if name == "documentation" and isinstance(inner, str)
+            else _without_prose(inner)
             for name, inner in value.items()
-            if name != "documentation" or not isinstance(inner, str)
         }
     return [_without_prose(inner) for inner in value] if isinstance(value, list) else value
 
