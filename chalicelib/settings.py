@@ -49,7 +49,7 @@ class Settings:
     """`WEIGHBRIDGE_ANONYMOUS`: what callers without a token may do (loopback only)."""
     sign_seconds: int = 3600
     """`WEIGHBRIDGE_SIGN_SECONDS`: lifetime of presigned URLs."""
-    lease_seconds: int = 3600
+    lease_seconds: int = 86400
     """`WEIGHBRIDGE_LEASE_SECONDS`: how long an unreferenced blob is kept for its uploader."""
     stale_seconds: int = 7 * 86400
     """`WEIGHBRIDGE_STALE_SECONDS`: uploads and open versions untouched for longer are swept."""

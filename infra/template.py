@@ -90,6 +90,7 @@ def parameters() -> Json:
 def conditions() -> Json:
     """What depends on parameters."""
     return {
+        "HasOwnStore": {"Fn::Not": [{"Fn::Equals": [{"Ref": "S3Endpoint"}, ""]}]},
         "HasPublicUrl": {"Fn::Not": [{"Fn::Equals": [{"Ref": "PublicUrl"}, ""]}]},
         "IsTlsOnly": {"Fn::Equals": [{"Ref": "TlsOnly"}, "true"]},
     }
@@ -289,7 +290,10 @@ def functions() -> Json:
     """What is added to the functions that Chalice declares."""
     api = {
         "WEIGHBRIDGE_SECRET": {"Ref": "Secret"},
-        "WEIGHBRIDGE_INBOX_ROLE": {"Fn::GetAtt": ["InboxRole", "Arn"]},
+        # Sessions of a role open S3, and no other store.
+        "WEIGHBRIDGE_INBOX_ROLE": {
+            "Fn::If": ["HasOwnStore", "", {"Fn::GetAtt": ["InboxRole", "Arn"]}]
+        },
     }
     found: Json = {}
     for name in FUNCTIONS:

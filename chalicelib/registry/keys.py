@@ -22,7 +22,7 @@
 | a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
 | what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
-| blobs and objects that may be free | `G#<project id>` | `B#<blob>`, `O#<object key>` | query |
+| what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
@@ -181,6 +181,14 @@ def parse_holder(sk: str) -> tuple[str, int, int]:
     return parts[1], int(parts[2]), int(parts[3]) if len(parts) > 3 else 0
 
 
+def version_and_checkpoint(
+    model_id: str, number: int, checkpoint_number: int
+) -> tuple[Key, Key, Key | None]:
+    """Where a holder is to be found: its version, open or ready, and its checkpoint if it is one."""
+    point = checkpoint(model_id, number, checkpoint_number) if checkpoint_number else None
+    return version(model_id, OPEN, number), version(model_id, READY, number), point
+
+
 def reference(project_id: str, blob_id: str, held_by: str) -> Key:
     """Says that `held_by` refers to a blob."""
     return Key(of_blob(project_id, blob_id), f"R#{held_by}")
@@ -194,6 +202,11 @@ def of_candidates(project_id: str) -> str:
 def free_blob(project_id: str, blob_id: str) -> Key:
     """A blob that nothing may refer to any more."""
     return Key(of_candidates(project_id), f"B#{blob_id}")
+
+
+def stale_version(project_id: str, model_id: str, number: int) -> Key:
+    """An open version that its pusher may have forgotten."""
+    return Key(of_candidates(project_id), f"V#{model_id}#{number:010d}")
 
 
 def free_object(project_id: str, object_key: str) -> Key:

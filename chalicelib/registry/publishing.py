@@ -44,7 +44,7 @@ MAX_DOCUMENT = 200 * 1024
 def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) -> Version:
     """Opens the next version. The same key again answers the same version.
 
-    Cost: one counter update and one transaction of 2 items (3 with a label).
+    Cost: one counter update, one note and one transaction of 2 items (3 with a label).
     """
     names.key("idempotency key", new.key)
     if new.label:
@@ -61,6 +61,11 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
     )
     number = int(counter.attrs["n"]) if counter else 0
     now = stores.now()
+    # First the note for the sweep: a version that is opened and forgotten is aborted in the end.
+    forgotten: dict[str, str | int] = {"until": int(now) + stores.stale_seconds}
+    stores.table.write(
+        Put(Item(keys.stale_version(record.project_id, record.id, number), forgotten))
+    )
     version = Version(
         project=record.project, model=record.model.name, number=number, state="open",
         label=new.label, created=iso(now), created_by=by, revision=1,

@@ -25,7 +25,7 @@ class Stores:
     now: Callable[[], float] = time.time
     random: Callable[[], str] = _random
     sign_seconds: int = 3600
-    lease_seconds: int = 3600
+    lease_seconds: int = 86400
     stale_seconds: int = 7 * 86400
     bucket: str = field(default="")
 

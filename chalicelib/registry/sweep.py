@@ -4,10 +4,10 @@ Everything it does is safe to repeat and to run twice at once. It reports what i
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from chalicelib.registry import blobs, keys, projects, publishing, versions
-from chalicelib.registry.models import ModelRecord
+from chalicelib.registry import blobs, keys, models, projects, publishing, versions
 from chalicelib.registry.ports import (
     ConditionFailed,
     Delete,
@@ -20,10 +20,10 @@ from chalicelib.registry.ports import (
     Table,
     Update,
 )
-from chalicelib.registry.stores import Stores, epoch
+from chalicelib.registry.stores import Stores
 from weighbridge.contract import codec, digests
 from weighbridge.contract.errors import Conflict, NotFound
-from weighbridge.contract.types import Model, Version
+from weighbridge.contract.types import Version
 
 
 @dataclass(slots=True)
@@ -58,13 +58,14 @@ def run(stores: Stores) -> Report:
         stores.grants.expire()
     for record in projects.records(stores):
         _stale_uploads(stores, record.id, report)
-        _stale_versions(stores, record.id, report)
         _candidates(stores, record.id, report)
     key = Key("SWEEP", "orphans")
     last = stores.table.get(key)
     now = int(stores.now())
     if last is None or int(last.attrs["n"]) < now - 86400:
-        found = collect_orphans(stores, stores.stale_seconds, delete=True)
+        # What is older was looked at by an earlier run: each object is looked at about twice.
+        since = int(last.attrs["n"]) - stores.stale_seconds - 86400 if last else 0
+        found = collect_orphans(stores, stores.stale_seconds, since, delete=True)
         report.orphans, report.freed_bytes = found.orphans, report.freed_bytes + found.freed_bytes
         stores.table.write(Put(Item(key, {"n": now})))
     return report
@@ -77,28 +78,23 @@ def _stale_uploads(stores: Stores, project_id: str, report: Report) -> None:
         report.aborted_uploads += 1
 
 
-def _models(stores: Stores, project_id: str) -> Iterator[ModelRecord]:
-    for item in everything(stores.table, f"P#{project_id}", "M#"):
-        model = codec.decode(Model, dict(item.doc))
-        yield ModelRecord(project_id, model.project, model, str(item.attrs.get("state", "live")))
-
-
-def _stale_versions(stores: Stores, project_id: str, report: Report) -> None:
-    """Aborts open versions that nobody touched for long and that hold no checkpoint."""
-    before = stores.now() - stores.stale_seconds
-    for record in _models(stores, project_id):
-        for item in everything(stores.table, keys.of_model(record.id), "O#"):
-            version = codec.decode(Version, dict(item.doc))
-            if epoch(version.created) > before:
-                continue
-            pk = keys.of_checkpoints(record.id, version.number)
-            if stores.table.query(pk, *keys.prefix("C#"), limit=1).items:
-                continue
-            try:
-                publishing.abort(stores, "sweep", record.project, record.model.name, version.number)
-                report.aborted_versions += 1
-            except (Conflict, NotFound):
-                continue  # published or removed meanwhile
+def _forgotten(stores: Stores, project_id: str, item: Item, report: Report) -> None:
+    """Aborts a version that was opened long ago and holds no checkpoint; keeps an eye on others."""
+    _, model_id, number_text = item.key.sk.split("#")
+    number = int(number_text)
+    project = projects.by_id(stores, project_id)
+    name = models.name_of(stores, project_id, model_id)
+    opened = stores.table.get(keys.version(model_id, keys.OPEN, number))
+    if project is not None and name is not None and opened is not None:
+        pk = keys.of_checkpoints(model_id, number)
+        if stores.table.query(pk, *keys.prefix("C#"), limit=1).items:
+            until = int(stores.now()) + stores.stale_seconds
+            stores.table.write(Update(item.key, set={"until": until}))
+            return
+        with suppress(Conflict, NotFound):  # published or removed meanwhile
+            publishing.abort(stores, "sweep", project.name, name, number)
+            report.aborted_versions += 1
+    stores.table.write(Delete(item.key))
 
 
 def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -> None:
@@ -129,7 +125,9 @@ def _candidates(stores: Stores, project_id: str, report: Report) -> None:
         if int(item.attrs.get("until", 0)) > stores.now():
             continue
         kind, name = item.key.sk[:2], item.key.sk[2:]
-        if kind == "O#":
+        if kind == "V#":
+            _forgotten(stores, project_id, item, report)
+        elif kind == "O#":
             size = _object_size(stores, name)
             stores.blobs.delete([name])
             report.freed_bytes += size
@@ -146,24 +144,37 @@ def _object_size(stores: Stores, key: str) -> int:
 
 
 def held(stores: Stores, project_id: str, blob: str) -> bool:
-    """Whether a living version or checkpoint refers to the blob; stray references are removed."""
+    """Whether a living version or checkpoint holds the blob; stray references are removed.
+
+    A reference is written before its holder is visible, so this may only be asked once the blob's
+    lease is over: whoever is still committing has renewed it.
+    """
     alive = False
     for key in blobs.references(stores, project_id, blob):
         model_id, number, checkpoint = keys.parse_holder(key.sk)
-        if _alive(stores.table, model_id, number, checkpoint):
+        if _holds(
+            stores, project_id, blob, keys.version_and_checkpoint(model_id, number, checkpoint)
+        ):
             alive = True
         else:
             stores.table.write(Delete(key))
     return alive
 
 
-def _alive(table: Table, model_id: str, number: int, checkpoint: int) -> bool:
-    kinds = [keys.version(model_id, kind, number) for kind in (keys.OPEN, keys.READY)]
-    if not table.get_many(kinds):
-        return False
-    if not checkpoint:
+def _holds(stores: Stores, project_id: str, blob: str, holder: tuple[Key, Key, Key | None]) -> bool:
+    """Whether the holder is there and its manifest lists the blob; an open version may yet."""
+    opened, ready, checkpoint = holder
+    found = stores.table.get_many([opened, ready])
+    if checkpoint is not None:
+        item = stores.table.get(checkpoint) if found else None
+    elif opened in found:
         return True
-    return table.get(keys.checkpoint(model_id, number, checkpoint)) is not None
+    else:
+        item = found.get(ready)
+    if item is None:
+        return False
+    manifest = str(item.doc["manifest"])
+    return any(entry.blob == blob for entry in versions.files(stores, project_id, manifest))
 
 
 def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool:
@@ -176,6 +187,8 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
     item = stores.table.get(key)
     if item is None:
         return True
+    if item.attrs.get("state") == "live" and int(item.attrs.get("until", 0)) >= stores.now():
+        return False  # leased: the next sweep looks again
     if held(stores, project_id, blob):
         report.settled.append((project_id, blob))
         return True
@@ -190,7 +203,7 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
         try:
             stores.table.write(mark)
         except ConditionFailed:
-            return False  # leased: the next sweep looks again
+            return False  # leased meanwhile
         rev += 1
     if held(stores, project_id, blob):
         back = Update(key, set={"state": "live"}, add={"rev": 1}, condition=(Equal("rev", rev),))
@@ -207,14 +220,17 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
     return True
 
 
-def orphans(stores: Stores, project_id: str, grace: int) -> Iterator[Head]:
-    """Blob objects older than `grace` seconds that no blob item names: an upload nobody reported."""
+def orphans(stores: Stores, project_id: str, grace: int, since: int = 0) -> Iterator[Head]:
+    """Blob objects older than `grace` seconds that no blob item names: uploads nobody reported.
+
+    Only those that were stored after `since` (epoch seconds).
+    """
     before = stores.now() - grace
     after = ""
     while True:
         page = stores.blobs.list(f"blobs/{project_id}/", after)
         for listed in page.heads:
-            if listed.modified > before:
+            if not since <= listed.modified <= before:
                 continue
             head = stores.blobs.head(listed.key)
             if not head.sha256:
@@ -232,11 +248,11 @@ def _named(stores: Stores, project_id: str, head: Head) -> Item | None:
     return stores.table.get(keys.blob(project_id, blob))
 
 
-def collect_orphans(stores: Stores, grace: int, *, delete: bool) -> Report:
+def collect_orphans(stores: Stores, grace: int, since: int = 0, *, delete: bool) -> Report:
     """Reports orphans of every project, and deletes them if asked."""
     report = Report()
     for record in projects.records(stores):
-        for head in orphans(stores, record.id, grace):
+        for head in orphans(stores, record.id, grace, since):
             report.orphans += 1
             if delete:
                 stores.blobs.delete([head.key])

@@ -33,6 +33,7 @@ from infra.embedded.seaweed import SeaweedFS
 from tests.stack import ROOT, Stack, ministack
 
 REGION = "us-east-1"
+STACK = "weighbridge-dev"
 KEYS = ("weighbridge", "weighbridge-secret")
 DEPLOY_SECONDS = 180
 
@@ -47,6 +48,13 @@ class Deployed:
     aws: Stack
     s3_endpoint: str
     s3_keys: tuple[str, str]
+
+    def resource(self, name: str) -> str:
+        """The physical name of a resource of the stack."""
+        with contextlib.closing(self.client("cloudformation")) as client:
+            found = client.describe_stack_resource(StackName=STACK, LogicalResourceId=name)
+        physical: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return physical
 
     def client(self, service: str) -> Any:
         """A boto3 client of the emulated account, as its administrator. Close it."""
@@ -119,6 +127,11 @@ def _deploy(aws: Stack, home: Path, parameters: dict[str, str]) -> dict[str, Any
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def deploy_again(registry: Deployed, home: Path) -> dict[str, Any]:
+    """Packages anew and updates the stack; answers what the command said."""
+    return _deploy(registry.aws, home, {"TlsOnly": "false"})
 
 
 def _registry(found: dict[str, Any], aws: Stack, endpoint: str, keys: tuple[str, str]) -> Deployed:

@@ -318,3 +318,55 @@ def test_a_deleted_checkpoint_frees_its_bytes(registry):
     clock.time += 2 * stores.lease_seconds
     assert sweep.run(stores).freed_bytes == 6
     assert commit_checkpoint(stores, opened.number, 3, b"third").number == 3
+
+
+def test_the_sweep_leaves_references_of_a_commit_under_way_alone(registry):
+    """References are written before their checkpoint is visible; while the lease runs they stay."""
+    from chalicelib.registry import blobs, keys
+
+    stores, clock = registry
+    opened = publishing.begin(stores, "ann", *WHERE, NewVersion(key_of("t")))
+    found = versions.resolve(stores, *WHERE, number(opened.number))
+    [entry] = upload(stores, "vision", {"w": b"under way"})
+    holder = keys.holder(found.model.id, found.number, 1)
+    blobs.refer(stores, project_id(stores), [entry], holder)
+    blobs.release(stores, project_id(stores), [entry.blob], "another#0000000001")
+    sweep.run(stores)
+    assert len(blobs.references(stores, project_id(stores), entry.blob)) == 1
+    request = CheckpointCommit(manifests.digest([entry]), (entry,), 1)
+    checkpoints.commit(stores, "ann", found, request)
+    clock.time += 2 * stores.lease_seconds
+    sweep.run(stores)
+    assert len(stored(stores)) == 1
+
+
+def test_a_reference_that_a_lost_race_left_behind_does_not_keep_bytes(registry):
+    """A reference counts only if its holder's manifest lists the blob."""
+    from chalicelib.registry import blobs, keys
+
+    stores, clock = registry
+    version = publish(stores, {"a": b"kept"})
+    [entry] = upload(stores, "vision", {"w": b"lost the race"})
+    record = models.find(stores, *WHERE)
+    blobs.refer(stores, project_id(stores), [entry], keys.holder(record.id, version.number))
+    clock.time += 2 * stores.lease_seconds
+    assert sweep.run(stores).freed_bytes == len(b"lost the race")
+    assert len(stored(stores)) == 1
+
+
+def test_an_upload_that_nobody_reported_is_found_and_freed(registry):
+    """Objects that no blob names are deleted, but only after the grace period."""
+    from chalicelib.registry import uploads
+    from weighbridge.contract import digests
+    from weighbridge.contract.types import PlanRequest, WantedBlob
+
+    stores, clock = registry
+    publish(stores, {"a": b"kept"})
+    blob = digests.single_blob(digests.sha256_of(b"lost"), 4)
+    plan = uploads.plan(stores, "ann", "vision", PlanRequest((WantedBlob(blob),)))
+    stores.blobs.execute(plan.blobs[0].request, b"lost")
+    assert sweep.run(stores).orphans == 0
+    clock.time += stores.stale_seconds + 86401
+    report = sweep.run(stores)
+    assert (report.orphans, report.freed_bytes) == (1, 4)
+    assert len(stored(stores)) == 1
