@@ -195,6 +195,9 @@ class Table(Protocol):
     def write_many(self, writes: Sequence[Put | Delete]) -> None:
         """Unconditional writes in batches, not atomic: all are done when it returns."""
 
+    def purge_expired(self, now: int) -> int:
+        """Drops items whose `ttl` has passed, where the store does not by itself; how many."""
+
     def ping(self) -> None:
         """Raises `Unavailable` when the store does not answer."""
 

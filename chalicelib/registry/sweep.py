@@ -56,6 +56,7 @@ def run(stores: Stores) -> Report:
     report = Report()
     if stores.grants is not None:
         stores.grants.expire()
+    stores.table.purge_expired(int(stores.now()))
     for record in projects.records(stores):
         _stale_uploads(stores, record.id, report)
         _candidates(stores, record.id, report)

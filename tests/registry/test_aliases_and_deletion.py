@@ -370,3 +370,17 @@ def test_an_upload_that_nobody_reported_is_found_and_freed(registry):
     report = sweep.run(stores)
     assert (report.orphans, report.freed_bytes) == (1, 4)
     assert len(stored(stores)) == 1
+
+
+def test_expired_items_are_dropped(registry):
+    """Idempotency keys do not pile up where the store has no time to live of its own."""
+    from chalicelib.registry import keys
+
+    stores, clock = registry
+    key = key_of("expires")
+    publishing.begin(stores, "ann", *WHERE, NewVersion(key))
+    record = models.find(stores, *WHERE)
+    assert stores.table.get(keys.idempotency(record.id, key)) is not None
+    clock.time += 3 * stores.stale_seconds
+    sweep.run(stores)
+    assert stores.table.get(keys.idempotency(record.id, key)) is None
