@@ -74,8 +74,9 @@ def deploy(session: "Session", packaged: Path, name: str, parameters: Mapping[st
     asked: dict[str, Any] = {"StackName": name, "TemplateURL": url, "Capabilities": CAPABILITIES}
     if stored is None:
         given = {"Secret": secrets.token_urlsafe(48), **parameters}
-        client.create_stack(**asked, Parameters=_pairs(given), OnFailure="DELETE")
-        _wait(client, name, "stack_create_complete")
+        made = client.create_stack(**asked, Parameters=_pairs(given), OnFailure="DELETE")
+        # By its id: a stack that failed is deleted, and then its name tells nothing any more.
+        _wait(client, made["StackId"], "stack_create_complete")
     else:
         kept = [
             {"ParameterKey": k, "UsePreviousValue": True} for k in stored if k not in parameters
@@ -204,6 +205,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Reads the command line, deploys, and says where the registry is."""
     import boto3.session
+    from botocore.exceptions import BotoCoreError, ClientError
 
     options = options_of()
     if options.package:
@@ -219,7 +221,7 @@ def main() -> None:
     try:
         packaged = options.packaged or package(options.stage, made)
         stack = deploy(session, packaged, name, parameters)
-    except Failed as error:
+    except (Failed, BotoCoreError, ClientError) as error:
         sys.exit(f"the deployment failed:\n{error}")
     new = stack.new or options.admin_token
     token = prepare(session, stack, parameters) if new else ""

@@ -117,15 +117,17 @@ def render_pages() -> Policy:
 
 
 def sweep() -> Policy:
-    """Ends stale uploads, deletes what nothing refers to, indexes and renders what was missed."""
+    """Ends stale uploads, deletes what nothing refers to, indexes and renders what was missed, and
+    keeps the site's styles those of this version."""
     return policy(
         _logs(),
         _items(),
         *_indexes(),
-        allow("s3", ("DeleteObject",), *objects("Artifacts", "blobs/", "manifests/")),
+        allow("s3", ("DeleteObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
         listing("Artifacts", "ListBucketMultipartUploads"),
         *_renders(),
+        allow("s3", ("GetObject", "PutObject"), *objects("Site", "404.html", "static/")),
         _sends("RenderQueue"),
     )
 

@@ -62,5 +62,9 @@ def _one_by_one(stores: Stores, project_id: str, entries: Sequence[Item]) -> Non
 
 
 def everything(stores: Stores) -> int:
-    """Drains all projects (the sweep's part)."""
-    return sum(project(stores, record.id) for record in projects.records(stores))
+    """Drains all projects, those deleted since included (the sweep's part)."""
+    done = sum(project(stores, record.id) for record in projects.records(stores))
+    for item in sweep.everything(stores.table, keys.DELETED):
+        done += project(stores, item.key.sk)
+        stores.table.write(Delete(item.key))
+    return done

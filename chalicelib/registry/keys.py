@@ -25,6 +25,7 @@
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
+| deleted projects whose pages are not yet removed | `DELETED` | project id | query |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
 
 All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.
@@ -38,6 +39,7 @@ from chalicelib.registry.ports import LAST, Key
 PROJECTS = "PROJECTS"
 TOKENS = "TOKENS"
 TICKETS = "TICKETS"
+DELETED = "DELETED"
 READY, OPEN, ENDED = "V", "O", "X"
 
 

@@ -10,6 +10,7 @@ from chalicelib.registry.ports import (
     Delete,
     Equal,
     Item,
+    Key,
     Present,
     Put,
     Update,
@@ -155,6 +156,7 @@ def delete(stores: Stores, by: str, name: str) -> Deleted:
             by=held,
         )
     event = outbox.entry(stores, record.id, "project.deleted", by, subject=record.project.name)
-    stores.table.transact([Delete(key), Delete(keys.project_name(record.id)), event])
+    leftover = Put(Item(Key(keys.DELETED, record.id)))
+    stores.table.transact([Delete(key), Delete(keys.project_name(record.id)), leftover, event])
     outbox.wake(stores, record.id)
     return Deleted(record.project.name)

@@ -210,7 +210,11 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
         back = Update(key, set={"state": "live"}, add={"rev": 1}, condition=(Equal("rev", rev),))
         stores.table.write(back)
         return True
-    stores.blobs.delete([str(item.doc["key"])])
+    known = stores.table.get(keys.facts(project_id, blob))
+    objects = [str(item.doc["key"])]
+    if known is not None and "table" in known.doc:
+        objects.append(str(known.doc["table"]))
+    stores.blobs.delete(objects)
     try:
         stores.table.write(Delete(key, (Equal("rev", rev),)))
         stores.table.write(Delete(keys.facts(project_id, blob)))

@@ -113,6 +113,16 @@ def deployed(home: Path, s3: Literal["seaweedfs", "ministack"] = "seaweedfs") ->
 
 
 def _deploy(aws: Stack, home: Path, parameters: dict[str, str]) -> dict[str, Any]:
+    done = run_deploy(aws, home, parameters, f"--stack={STACK}")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def run_deploy(
+    aws: Stack, home: Path, parameters: dict[str, str], *options: str
+) -> "subprocess.CompletedProcess[str]":
+    """Packages into `home`, and runs the command that deploys, as a person would."""
     home.mkdir(parents=True, exist_ok=True)
     given = home / "parameters.json"
     given.write_text(json.dumps(parameters))
@@ -120,13 +130,10 @@ def _deploy(aws: Stack, home: Path, parameters: dict[str, str]) -> dict[str, Any
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "WEIGHBRIDGE_"))}
     env = {**kept, **aws.env, "PYTHONPATH": f"{ROOT / 'sdk'}:{ROOT}"}
     command = [sys.executable, "-m", "infra.deploy", "--json", f"--packaged={packaged}"]
-    done = subprocess.run(
-        [*command, f"--parameters={given}"],
+    return subprocess.run(
+        [*command, f"--parameters={given}", *options],
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEPLOY_SECONDS,
     )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def deploy_again(registry: Deployed, home: Path) -> dict[str, Any]:

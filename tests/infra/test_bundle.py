@@ -145,6 +145,9 @@ def test_every_function_finds_what_it_imports(unpacked):
         "print(render.frontend() == pathlib.Path(sys.argv[1]).resolve() / 'frontend')\n"
         "import botocore.session\n"
         "for service in ('dynamodb', 's3', 'sqs', 'sts'):\n"
-        "    botocore.session.Session().create_client(service, region_name='eu-west-1')\n"
+        "    client = botocore.session.Session().create_client(service, region_name='eu-west-1')\n"
+        "    name = {'dynamodb': 'list_tables', 's3': 'list_buckets', 'sqs': 'list_queues',\n"
+        "            'sts': 'get_caller_identity'}[service]\n"
+        "    assert client.generate_presigned_url(name).startswith('https:'), service\n"
     )
     assert run(unpacked, program).strip() == "True"

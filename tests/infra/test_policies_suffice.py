@@ -7,8 +7,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+import app
+from chalicelib import wiring
 from chalicelib.catalogue import drain
-from chalicelib.indexing import objects, repair
+from chalicelib.indexing import objects
 from chalicelib.registry import (
     changing,
     compare,
@@ -21,6 +23,7 @@ from chalicelib.registry import (
     versions,
 )
 from infra import policies
+from infra.embedded.worker import scheduled_event
 from tests.registry_world import key_of, publish, setup_model, upload, world
 from weighbridge.contract import digests, manifests, references
 from weighbridge.contract.types import (
@@ -178,8 +181,8 @@ class World:
     def sweep_now(self):
         """A sweep, long after whatever there was."""
         self.clock.time += 2 * self.all.stale_seconds
-        repair.run(self.sweep)
-        drain.everything(self.sweep)
+        with wiring.using(self.sweep):
+            app.sweep(scheduled_event(), None)
 
 
 @pytest.fixture

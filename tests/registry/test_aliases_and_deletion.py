@@ -384,3 +384,39 @@ def test_expired_items_are_dropped(registry):
     clock.time += 3 * stores.stale_seconds
     sweep.run(stores)
     assert stores.table.get(keys.idempotency(record.id, key)) is None
+
+
+def test_a_large_tensor_table_goes_with_its_blob(registry):
+    """Facts that outgrew an item are objects of their own, and are freed with their blob."""
+    import json
+    import struct
+
+    from chalicelib.indexing import objects
+
+    stores, clock = registry
+    names = {f"layer.{i}.weight": {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]}
+             for i in range(1000)}  # fmt: skip
+    header = json.dumps(names).encode()
+    publish(stores, {"m.safetensors": struct.pack("<Q", len(header)) + header + bytes(1000)})
+    for head in stored(stores):
+        objects.look(stores, head.key)
+    assert stores.blobs.list("facts/").heads
+    changing.delete(stores, "ann", *WHERE, number(1))
+    drain.project(stores, project_id(stores))
+    clock.time += 2 * stores.lease_seconds
+    sweep.run(stores)
+    assert stores.blobs.list("facts/").heads == ()
+
+
+def test_the_pages_of_a_deleted_project_go_also_when_the_message_was_lost(stores):
+    """The sweep drains deleted projects too."""
+    publish(stores, {"a": b"1"})
+    identifier = project_id(stores)
+    drain.project(stores, identifier)
+    assert stores.site.list("p/vision/").heads
+    changing.delete(stores, "ann", *WHERE, number(1))
+    models.delete(stores, "ann", *WHERE)
+    projects.delete(stores, "ann", "vision")
+    drain.everything(stores)
+    assert stores.site.list("p/vision/").heads == ()
+    assert stores.table.query("DELETED").items == ()

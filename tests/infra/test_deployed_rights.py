@@ -1,5 +1,9 @@
-"""The deployed stack where IAM is enforced: packaging, roles, events and updates, not just text."""
+"""The deployed stack under enforced IAM: what each role may not do, failing messages, and updates.
 
+What works there is in `tests/e2e/test_aws_journey.py`.
+"""
+
+import contextlib
 import json
 import struct
 import uuid
@@ -9,6 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra import deploy
 from tests.e2e import aws_stack
 from tests.e2e.aws_stack import deployed
 from tests.e2e.served import Person, until
@@ -199,20 +204,6 @@ def test_one_bad_message_does_not_hold_back_its_batch(registry, person, client, 
     sqs.purge_queue(QueueUrl=queue)
 
 
-def test_the_sweep_runs_with_its_own_rights(registry, client):
-    """It looks at everything, deletes nothing that is in use, and answers what it did."""
-    name = registry.resource("Sweep")
-    event = {
-        "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "version": "0",
-        "account": "000000000000", "region": "us-east-1", "id": "1",
-        "time": "2026-01-01T00:00:00Z", "resources": [],
-    }  # fmt: skip
-    answer = client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
-    report = json.loads(answer["Payload"].read())
-    assert "FunctionError" not in answer, registry.logs()
-    assert report["freed_blobs"] == 0
-
-
 def test_another_deployment_keeps_data_and_secrets(registry, person, project, tmp_path):
     """An update changes the code alone: the same address, no new token, nothing lost."""
     (person.home / "w").write_bytes(b"data")
@@ -221,3 +212,22 @@ def test_another_deployment_keeps_data_and_secrets(registry, person, project, tm
     assert again["token"] == ""
     assert again["outputs"] == registry.outputs
     assert person.json("ls", f"{project}/m")["items"][0]["number"] == 1
+
+
+def test_a_deployment_that_fails_names_what_failed(registry, tmp_path, monkeypatch):
+    """The reason and the resource are told, and nothing of the stack is left."""
+    for name, value in registry.aws.env.items():
+        monkeypatch.setenv(name, value)
+    policy = {"PolicyName": "x", "Roles": ["nobody"], "PolicyDocument": {"Statement": []}}
+    resources = {
+        "Good": {"Type": "AWS::SQS::Queue"},
+        "Broken": {"Type": "AWS::IAM::Policy", "Properties": policy},
+    }
+    (tmp_path / "sam.json").write_text(json.dumps({"Resources": resources}))
+    (tmp_path / "deployment.zip").write_bytes(b"")
+    with pytest.raises(deploy.Failed, match=r"Broken: .*nobody"):
+        deploy.deploy(boto3.session.Session(), tmp_path, "another", {})
+    with contextlib.closing(registry.client("cloudformation")) as client:
+        live = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "CREATE_FAILED", "ROLLBACK_COMPLETE")
+        stacks = client.list_stacks(StackStatusFilter=live)["StackSummaries"]
+    assert {found["StackName"] for found in stacks} == {aws_stack.STACK}
