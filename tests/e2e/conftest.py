@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.e2e.aws_stack import deployed
 from tests.e2e.served import Person, serving
 
 
@@ -10,6 +11,13 @@ def embedded(tmp_path_factory):
     """A running embedded stack."""
     with serving(tmp_path_factory.mktemp("embedded")) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory):
+    """The deployed app on emulated AWS."""
+    with deployed(tmp_path_factory.mktemp("aws")) as found:
+        yield found
 
 
 @pytest.fixture

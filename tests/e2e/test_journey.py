@@ -1,4 +1,4 @@
-"""The command line as a person uses it, on the embedded stack."""
+"""The command line as a person uses it, on the embedded stack and on emulated AWS."""
 
 import hashlib
 import json
@@ -24,6 +24,13 @@ def safetensors(**tensors):
         offset += size
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.fixture(params=["embedded", "aws"])
+def person(request, tmp_path):
+    """Somebody with the administrator's token of either stack."""
+    served = request.getfixturevalue(request.param)
+    return Person(tmp_path, served.url, served.token)
 
 
 @pytest.fixture
@@ -101,12 +108,12 @@ def test_checkpoints_are_pushed_listed_and_pulled(person, project):
         assert (person.home / selector / "ck").read_text() == content
 
 
-def test_scoped_tokens_limit_what_a_person_can_do(person, project, embedded, tmp_path):
+def test_scoped_tokens_limit_what_a_person_can_do(person, project, tmp_path):
     """A reader's token lists and pulls, and nothing else; revoked, it does nothing."""
     (person.home / "w").write_bytes(b"data")
     person.ok("push", f"{project}/m", "w")
     made = person.json("token", "create", "reader", "--verb", "read", "--project", project)
-    reader = Person(tmp_path / "reader", embedded.url, made["secret"])
+    reader = Person(tmp_path / "reader", person.url, made["secret"])
     reader.home.mkdir()
     reader.ok("pull", f"{project}/m", "--to", "x")
     (reader.home / "w").write_bytes(b"other")

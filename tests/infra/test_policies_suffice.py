@@ -250,13 +250,13 @@ def whole_life(made):
 def end_of_life(made):
     """What the sweep finds: lost events, forgotten uploads, orphans, deleted versions."""
     record = projects.find(made.all, "vision")
-    publish(made.api, {"late.safetensors": safetensors(1300)})
+    late = publish(made.api, {"late.safetensors": safetensors(1300)})
     made.all.blobs.put("inbox/vision/digits/run/checkpoint/-/2#/_SUCCESS", b"")
     made.all.blobs.create_multipart(f"blobs/{record.id}/forgotten")
     made.all.blobs.put(f"blobs/{record.id}/orphan", b"nobody names it")
     publishing.begin(made.api, "ann", "vision", "digits", NewVersion(key_of("stale")))
     made.sweep_now()
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, late.number):
         selector = references.VersionSelector("number", number)
         changing.delete(made.api, "ann", "vision", "digits", selector)
     made.sweep_now()

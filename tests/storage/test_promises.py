@@ -36,6 +36,13 @@ def test_promises_hold_on_sqlite():
         walk(lambda: SqliteTable(str(Path(folder) / uuid.uuid4().hex)), 60, 40)
 
 
+@pytest.mark.long
+def test_promises_hold_on_sqlite_for_long():
+    """Many and longer random walks over the registry on SQLite break no promise."""
+    with tempfile.TemporaryDirectory() as folder:
+        walk(lambda: SqliteTable(str(Path(folder) / uuid.uuid4().hex)), 1500, 80)
+
+
 def dynamo(endpoint=""):
     table = DynamoTable(f"promises-{uuid.uuid4().hex[:8]}", "us-east-1", endpoint)
     table.create_table()
