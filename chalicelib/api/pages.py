@@ -161,6 +161,8 @@ def compared(request: Request, grant: Grant) -> Response:
             raise NotFound(f"there is no project {reference.project!r}")
         selector = reference.version or references.LATEST
         sides.append(versions.resolve(stores(), reference.project, reference.model, selector))
+    if ("sort", "oldest") in _pairs(request):  # chosen in a list, whose order says nothing
+        sides.sort(key=lambda side: (side.model.name, side.number))
     source = RegistrySource(stores())
     view = CompareView(
         compare.compare(stores(), sides),

@@ -90,6 +90,7 @@ def test_a_person_signs_in_compares_two_versions_and_signs_out(page, person, emb
     for text in ("accuracy", "rate", "hidden.weight", "reshaped", "F32 [64 × 32]"):
         expect(page.get_by_text(text).first).to_be_visible()
     expect(page.get_by_text("output.bias")).not_to_be_visible()
+    expect(page.get_by_text("better").first).to_be_visible()
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / "compare.png", full_page=True)
     page.get_by_role("link", name=f"{model}@2").first.click()
