@@ -30,6 +30,12 @@ help:  ## what can be made
 	$(subst $(BIN),.venv-ministack/bin,$(PIP)) --require-hashes -r $<
 	touch $@
 
+.venv-bench: .venv-bench/.ready
+.venv-bench/.ready: requirements-bench.lock
+	test -x .venv-bench/bin/pip || $(PYTHON) -m venv .venv-bench
+	$(subst $(BIN),.venv-bench/bin,$(PIP)) --require-hashes -r $<
+	touch $@
+
 system:  ## the Debian packages that the tests need
 	@bash infra/system.sh
 
@@ -57,8 +63,9 @@ openapi: .venv  ## docs/openapi.json and the table of docs/http-api.md
 bundle: .venv  ## build/project: what the Lambda zip is made of
 	$(BIN)/python -m infra.bundle
 
-bench: .venv  ## the benchmarks
+bench: .venv .venv-bench  ## the benchmarks: cold start, and transfer beside its rivals
 	$(BIN)/python -m benchmarks.cold_start
+	$(BIN)/python -m benchmarks.transfer $(ARGS)
 
 deploy: .venv  ## package, and deploy to AWS with the credentials of this shell (STAGE=dev)
 	$(BIN)/python -m infra.deploy --stage $(STAGE) $(ARGS)
@@ -69,6 +76,8 @@ deploy-local: .venv .venv-ministack  ## the same to emulated AWS, served until C
 lock: .venv  ## write the lock files anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra server --extra local --no-emit-index-url \
 		--generate-hashes --no-header -q -o requirements-dev.lock
+	$(BIN)/uv pip compile benchmarks/rivals.in --no-emit-index-url --generate-hashes --no-header \
+		-q -o requirements-bench.lock
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-ministack .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ministack .venv-bench .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

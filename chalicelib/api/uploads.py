@@ -7,11 +7,15 @@ from chalicelib.registry import uploads
 from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Deleted,
+    LookAnswer,
+    LookRequest,
+    NewUpload,
     PartsPlan,
     PartsRequest,
     Plan,
     PlanRequest,
     Stored,
+    Upload,
     UploadComplete,
 )
 
@@ -34,6 +38,20 @@ def plan(call: Call) -> Plan:
     """Says per wanted blob what to send, signed; verifies the PUTs that are done."""
     _allowed(call)
     return uploads.plan(stores(), call.by, call.project, call.body)
+
+
+@endpoint(routes, "POST", BASE + "/look", None, body=LookRequest, answers=LookAnswer)
+def look(call: Call) -> LookAnswer:
+    """Says which parts the project holds somewhere, so that they can be copied."""
+    _allowed(call)
+    return uploads.look(stores(), call.project, call.body)
+
+
+@endpoint(routes, "POST", BASE + "/open", None, body=NewUpload, answers=Upload, status=201)
+def start(call: Call) -> Upload:
+    """Opens a multipart upload of a file that is still being read."""
+    _allowed(call)
+    return uploads.start(stores(), call.by, call.project, call.body)
 
 
 @endpoint(routes, "POST", ONE + "/parts", None, body=PartsRequest, answers=PartsPlan)

@@ -6,7 +6,6 @@ An event says "look here", never "this is true": it may come twice, late or out 
 from chalicelib.indexing import formats, inbox
 from chalicelib.registry import blobs, facts, keys, models, outbox
 from chalicelib.registry.stores import Stores
-from weighbridge.contract import digests
 from weighbridge.contract.errors import NotFound
 
 
@@ -24,7 +23,7 @@ def look(stores: Stores, key: str) -> None:
         return  # deleted since
     if not head.sha256:
         return
-    blob = digests.blob_from_checksum(head.sha256, head.size)
+    blob = blobs.named(head)
     index(stores, project_id, blob, key, head.size)
 
 

@@ -48,6 +48,14 @@ def lease(stores: Stores, project_id: str, blobs: dict[str, Item]) -> set[str]:
     return gone
 
 
+def named(head: Head, scheme: int = 0) -> str:
+    """The blob id of an object: its checksum, its size, and the scheme that its metadata names
+    (else the one given)."""
+    told = head.metadata.get("scheme", "")
+    chosen = int(told) if told.isdigit() else scheme
+    return digests.blob_from_checksum(head.sha256, head.size, chosen or digests.CUT_SCHEME)
+
+
 def verified(stores: Stores, blob: str, key: str) -> Head:
     """The object's head, if the store vouches that it holds exactly `blob`."""
     try:
@@ -57,7 +65,7 @@ def verified(stores: Stores, blob: str, key: str) -> Head:
             f"the upload of {blob} did not arrive: the store has no such object; send it again",
             blob=blob,
         ) from None
-    if not head.sha256 or digests.blob_from_checksum(head.sha256, head.size) != blob:
+    if not head.sha256 or named(head, digests.parse_blob(blob).scheme) != blob:
         raise IntegrityError(
             f"the store holds other bytes than {blob} (checksum {head.sha256 or 'missing'}, "
             f"{head.size} bytes); send it again",

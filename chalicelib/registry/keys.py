@@ -20,6 +20,7 @@
 | checkpoint by component and step | `C#<model id>#<version>` | `S#<component>#<step>#<name>` | get; query (lock) |
 | best checkpoint by a metric | `C#<model id>#<version>` | `Q#<metric>#<ordered value>#<number>` | query |
 | a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
+| where a part's bytes lie | `T#<project id>#<sha256>#<size>` | `PART` | get in batches of 100 |
 | what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
@@ -167,6 +168,11 @@ def blob(project_id: str, blob_id: str) -> Key:
     return Key(of_blob(project_id, blob_id), "BLOB")
 
 
+def part(project_id: str, sha256: str, size: int) -> Key:
+    """Where the bytes of a part lie."""
+    return Key(f"T#{project_id}#{sha256}#{size}", "PART")
+
+
 def facts(project_id: str, blob_id: str) -> Key:
     """What indexing found in a blob."""
     return Key(of_blob(project_id, blob_id), "FACTS")
@@ -247,6 +253,11 @@ def manifest_pages(project_id: str, model_id: str, number: int) -> str:
 def facts_object(project_id: str, blob_id: str) -> str:
     """The object of a tensor table that outgrows an item."""
     return f"facts/{project_id}/{blob_id}.json"
+
+
+def parts_object(project_id: str, blob_id: str) -> str:
+    """The object of a blob's part list."""
+    return f"parts/{project_id}/{blob_id}.json"
 
 
 def project_of_object(key: str) -> str | None:

@@ -270,8 +270,22 @@ class Blobs(Protocol):
     def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
         """A GET (ranges allowed); `filename` makes a browser save under that name."""
 
-    def create_multipart(self, key: str) -> str:
-        """Starts a multipart upload with SHA-256 checksums; answers its id."""
+    def sign_copy(
+        self,
+        key: str,
+        upload: str,
+        number: int,
+        source: Head,
+        start: int,
+        length: int,
+        seconds: int,
+    ) -> Signed:
+        """A copy of a range of `source` as one part, only while it still has that ETag; source,
+        range and condition are signed, so the request opens nothing else."""
+
+    def create_multipart(self, key: str, scheme: int = 1) -> str:
+        """Starts a multipart upload with SHA-256 checksums; answers its id. The object's metadata
+        will name the scheme of its cuts."""
 
     def sign_part(
         self, key: str, upload: str, number: int, sha256_base64: str, seconds: int

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from chalicelib.registry import blobs, keys, models, projects, publishing, versions
+from chalicelib.registry import blobs, keys, models, parts, projects, publishing, versions
 from chalicelib.registry.ports import (
     ConditionFailed,
     Delete,
@@ -21,7 +21,7 @@ from chalicelib.registry.ports import (
     Update,
 )
 from chalicelib.registry.stores import Stores
-from weighbridge.contract import codec, digests
+from weighbridge.contract import codec
 from weighbridge.contract.errors import Conflict, NotFound
 from weighbridge.contract.types import Version
 
@@ -211,7 +211,7 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
         stores.table.write(back)
         return True
     known = stores.table.get(keys.facts(project_id, blob))
-    objects = [str(item.doc["key"])]
+    objects = [str(item.doc["key"]), *parts.forget(stores, project_id, blob)]
     if known is not None and "table" in known.doc:
         objects.append(str(known.doc["table"]))
     stores.blobs.delete(objects)
@@ -249,8 +249,7 @@ def orphans(stores: Stores, project_id: str, grace: int, since: int = 0) -> Iter
 
 
 def _named(stores: Stores, project_id: str, head: Head) -> Item | None:
-    blob = digests.blob_from_checksum(head.sha256, head.size)
-    return stores.table.get(keys.blob(project_id, blob))
+    return stores.table.get(keys.blob(project_id, blobs.named(head)))
 
 
 def collect_orphans(stores: Stores, grace: int, since: int = 0, *, delete: bool) -> Report:

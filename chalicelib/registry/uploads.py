@@ -2,10 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, keys, projects
-from chalicelib.registry.ports import Absent, Delete, Item, Put, Signed, StoredPart
+from chalicelib.registry import blobs, keys, parts, projects
+from chalicelib.registry.ports import Absent, Delete, Head, Item, Put, Signed, StoredPart
 from chalicelib.registry.stores import Stores, iso
-from weighbridge.contract import digests
+from weighbridge.contract import cuts, digests, manifests
 from weighbridge.contract.errors import (
     IntegrityError,
     InvalidRequest,
@@ -16,6 +16,9 @@ from weighbridge.contract.errors import (
 from weighbridge.contract.types import (
     BlobPlan,
     Deleted,
+    LookAnswer,
+    LookRequest,
+    NewUpload,
     PartPlan,
     PartsPlan,
     PartsRequest,
@@ -23,6 +26,7 @@ from weighbridge.contract.types import (
     PlanRequest,
     SignedRequest,
     Stored,
+    Upload,
     UploadComplete,
 )
 
@@ -92,19 +96,47 @@ def _single(stores: Stores, project_id: str, blob: str, digest: digests.BlobDige
 def _multipart(
     stores: Stores, by: str, project_id: str, blob: str, digest: digests.BlobDigest
 ) -> BlobPlan:
-    if digest.scheme != digests.CUT_SCHEME:
+    if digest.scheme not in cuts.SCHEMES:
         raise Unsupported(f"cut scheme {digest.scheme} is not known here; update the server")
     if not 2 <= digest.parts <= MAX_PARTS:
         raise InvalidRequest(f"a multipart blob has 2 to {MAX_PARTS} parts, not {digest.parts}")
+    return BlobPlan(blob, "multipart", upload=_opened(stores, by, project_id, digest.scheme, blob))
+
+
+def _opened(stores: Stores, by: str, project_id: str, scheme: int, blob: str) -> str:
+    """Starts a multipart upload at the store; answers our name for it."""
     key = keys.blob_object(project_id, stores.random())
     identifier = stores.random()
     doc = {
-        "key": key, "store_id": stores.blobs.create_multipart(key), "blob": blob, "by": by,
+        "key": key,
+        "store_id": stores.blobs.create_multipart(key, scheme),
+        "blob": blob,
+        "scheme": scheme,
+        "by": by,
         "created": iso(stores.now()),
-    }  # fmt: skip
+    }
     expiry: dict[str, str | int] = {"ttl": int(stores.now()) + 2 * stores.stale_seconds}
     stores.table.write(Put(Item(keys.upload(project_id, identifier), expiry, doc), (Absent(),)))
-    return BlobPlan(blob, "multipart", upload=identifier)
+    return identifier
+
+
+def look(stores: Stores, project: str, request: LookRequest) -> LookAnswer:
+    """Which parts the project holds somewhere; nothing is created or promised."""
+    if len(request.parts) > MAX_BATCH:
+        raise TooLarge(f"{len(request.parts)} parts in one request; {MAX_BATCH} at most")
+    return parts.look(stores, projects.find(stores, project).id, request)
+
+
+def start(stores: Stores, by: str, project: str, new: NewUpload) -> Upload:
+    """Opens a multipart upload whose digest is known only when its file is read to the end."""
+    if new.scheme not in cuts.SCHEMES:
+        raise Unsupported(f"cut scheme {new.scheme} is not known here; update the server")
+    if not 0 < new.size <= manifests.MAX_SIZE:
+        raise InvalidRequest(f"a file of {new.size} bytes cannot be uploaded in parts")
+    if not stores.blobs.verifies_sha256:
+        raise Unsupported("this object store does not verify SHA-256, so it cannot hold blobs")
+    record = projects.find(stores, project)
+    return Upload(_opened(stores, by, record.id, new.scheme, ""))
 
 
 def _upload(stores: Stores, project_id: str, identifier: str) -> Item:
@@ -121,27 +153,41 @@ def sign_parts(stores: Stores, project: str, identifier: str, request: PartsRequ
     record = projects.find(stores, project)
     item = _upload(stores, record.id, identifier)
     key, store_id = str(item.doc["key"]), str(item.doc["store_id"])
-    digest = digests.parse_blob(item.doc["blob"])
-    held = {part.number: part for part in stores.blobs.parts(key, store_id)}
-    plans = []
+    planned = str(item.doc["blob"])
+    last = digests.parse_blob(planned).parts if planned else 0
     for part in request.parts:
         digests.sha256(part.sha256)
-        if not 1 <= part.number <= digest.parts:
-            raise InvalidRequest(f"part {part.number} is not of this upload's {digest.parts}")
-        if part.size < MIN_PART and part.number != digest.parts:
+        if not 1 <= part.number <= (last or MAX_PARTS):
+            raise InvalidRequest(f"part {part.number} is not of this upload's {last or MAX_PARTS}")
+        if last and part.size < MIN_PART and part.number != last:
             raise InvalidRequest(
                 f"part {part.number} has {part.size} bytes; all but the last need {MIN_PART}",
                 limit=MIN_PART,
             )
+    held = {part.number: part for part in stores.blobs.parts(key, store_id)}
+    sources: dict[tuple[str, int], Item] = {}
+    if not request.sendonly:
+        wanted = [(part.sha256, part.size) for part in request.parts]
+        sources = parts.find(stores, record.id, wanted)
+    plans = []
+    for part in request.parts:
         there = held.get(part.number)
         if there and (there.sha256, there.size) == (part.sha256, part.size):
             plans.append(PartPlan(part.number))
+            continue
+        if source := sources.get((part.sha256, part.size)):
+            where = Head(str(source.doc["key"]), 0, str(source.doc["etag"]))
+            copied = stores.blobs.sign_copy(
+                key, store_id, part.number, where, int(source.doc["offset"]), part.size,
+                stores.sign_seconds,
+            )  # fmt: skip
+            plans.append(PartPlan(part.number, signed_request(copied), "copy"))
             continue
         signed = stores.blobs.sign_part(
             key, store_id, part.number, digests.to_base64(digests.Sha256(part.sha256)),
             stores.sign_seconds,
         )  # fmt: skip
-        plans.append(PartPlan(part.number, signed_request(signed)))
+        plans.append(PartPlan(part.number, signed_request(signed), "send"))
     return PartsPlan(tuple(plans))
 
 
@@ -158,23 +204,32 @@ def complete(stores: Stores, project: str, identifier: str, request: UploadCompl
         if blobs.live(stores, record.id, [request.blob]):
             return Stored(request.blob, expected.size)
         raise
-    if item.doc["blob"] != request.blob:
+    if item.doc["blob"] not in ("", request.blob):
         raise InvalidRequest(f"the upload was planned for {item.doc['blob']}, not {request.blob}")
+    if expected.scheme != int(item.doc.get("scheme", digests.CUT_SCHEME)):
+        raise InvalidRequest(f"the upload was opened for another cut scheme than {request.blob}")
     key, store_id = str(item.doc["key"]), str(item.doc["store_id"])
+    if blobs.live(stores, record.id, [request.blob]):  # somebody was faster, or we were before
+        stores.blobs.abort_multipart(key, store_id)
+        stores.table.write(Delete(item.key))
+        return Stored(request.blob, expected.size)
+    stored: list[StoredPart] = []
     try:
-        parts = stores.blobs.parts(key, store_id)
-        _check_parts(parts, expected, request.blob)
-        stores.blobs.complete_multipart(key, store_id, parts)
+        stored = stores.blobs.parts(key, store_id)
+        _check_parts(stored, expected, request.blob)
+        stores.blobs.complete_multipart(key, store_id, stored)
     except NotFound:
         pass  # completed before, and the answer was lost: the head below tells
     head = blobs.verified(stores, request.blob, key)
     blobs.register(stores, record.id, request.blob, head)
+    if stored:
+        parts.record(stores, record.id, request.blob, head, stored)
     stores.table.write(Delete(item.key))
     return Stored(request.blob, expected.size)
 
 
-def _check_parts(parts: list[StoredPart], expected: digests.BlobDigest, blob: str) -> None:
-    numbers = [part.number for part in parts]
+def _check_parts(stored: list[StoredPart], expected: digests.BlobDigest, blob: str) -> None:
+    numbers = [part.number for part in stored]
     if missing := sorted(set(range(1, expected.parts + 1)) - set(numbers))[:20]:
         raise IntegrityError(
             f"{len(set(range(1, expected.parts + 1)) - set(numbers))} of {expected.parts} parts are "
@@ -183,10 +238,10 @@ def _check_parts(parts: list[StoredPart], expected: digests.BlobDigest, blob: st
         )  # fmt: skip
     if len(numbers) > expected.parts:
         raise IntegrityError(f"the upload has {len(numbers)} parts, not {expected.parts}")
-    size = sum(part.size for part in parts)
+    size = sum(part.size for part in stored)
     if size != expected.size:
         raise IntegrityError(f"the parts hold {size} bytes together, not {expected.size}")
-    digest = digests.composite(digests.Sha256(part.sha256) for part in parts)
+    digest = digests.composite(digests.Sha256(part.sha256) for part in stored)
     if digest != expected.sha256:
         raise IntegrityError("the parts do not make up this blob; send them again", blob=blob)
 

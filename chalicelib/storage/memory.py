@@ -3,7 +3,6 @@
 `execute` is the network: it treats a signed request as S3 would.
 """
 
-import copy
 import hashlib
 import hmac
 import re
@@ -12,13 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
+from chalicelib.storage.memory_queue import MemoryQueue
 from chalicelib.storage.s3 import MAX_SIGNED_SECONDS, disposition
 from weighbridge.contract import digests
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
+
+__all__ = ["Answer", "MemoryBlobs", "MemoryQueue"]
 
 MIN_PART = 5 * 1024**2
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
@@ -59,6 +61,7 @@ class _Upload:
     key: str
     started: int
     parts: dict[int, bytes]
+    scheme: int = 1
 
 
 class MemoryBlobs:
@@ -96,6 +99,25 @@ class MemoryBlobs:
     ) -> Signed:
         """A PUT of one part; the store refuses other bytes."""
         headers = {"x-amz-checksum-sha256": sha256_base64}
+        query = {"partNumber": str(number), "uploadId": upload}
+        return self._sign("PUT", key, query, headers, seconds)
+
+    def sign_copy(
+        self,
+        key: str,
+        upload: str,
+        number: int,
+        source: Head,
+        start: int,
+        length: int,
+        seconds: int,
+    ) -> Signed:
+        """A copy of a range of `source` as one part, only while it still has that ETag."""
+        headers = {
+            "x-amz-copy-source": quote(source.key),
+            "x-amz-copy-source-range": f"bytes={start}-{start + length - 1}",
+            "x-amz-copy-source-if-match": f'"{source.etag}"',
+        }
         query = {"partNumber": str(number), "uploadId": upload}
         return self._sign("PUT", key, query, headers, seconds)
 
@@ -164,6 +186,15 @@ class MemoryBlobs:
             return Answer(404)
         if not upload and key in self._objects and sent.get("if-none-match") == "*":
             return Answer(412)
+        copied = "x-amz-copy-source" in sent
+        if copied:
+            source = self._objects.get(unquote(sent["x-amz-copy-source"]))
+            if source is None:
+                return Answer(404)
+            if sent["x-amz-copy-source-if-match"].strip('"') != source.etag:
+                return Answer(412)
+            span = _RANGE.match(sent["x-amz-copy-source-range"])
+            body = source.data[int(span[1]) : int(span[2]) + 1] if span else b""
         digest = digests.to_base64(digests.sha256_of(body))
         if sent.get("x-amz-checksum-sha256", digest) != digest:
             return Answer(400)
@@ -172,15 +203,21 @@ class MemoryBlobs:
             etag = _md5(body)
         else:
             etag = self._store(key, body)
+        if copied:
+            answer = (
+                f'<CopyPartResult><ETag>"{etag}"</ETag>'
+                f"<ChecksumSHA256>{digest}</ChecksumSHA256></CopyPartResult>"
+            )
+            return Answer(200, {}, answer.encode())
         return Answer(200, {"etag": f'"{etag}"', "x-amz-checksum-sha256": digest})
 
     # Multipart uploads
 
-    def create_multipart(self, key: str) -> str:
+    def create_multipart(self, key: str, scheme: int = 1) -> str:
         """Starts a multipart upload with SHA-256 checksums; answers its id."""
         with self._reachable():
             upload = secrets.token_hex(16)
-            self._multiparts[upload] = _Upload(key, int(self._clock()), {})
+            self._multiparts[upload] = _Upload(key, int(self._clock()), {}, scheme)
             return upload
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
@@ -205,6 +242,7 @@ class MemoryBlobs:
                 raise IntegrityError("the store holds other parts")
             if any(part.size < self._min_part for part in parts[:-1]):
                 raise IntegrityError("only the last part may be small")
+            scheme = self._multiparts[upload].scheme
             stored = self._multiparts.pop(upload).parts
             bodies = [stored[number] for number in numbers]
             tags = b"".join(bytes.fromhex(part.etag) for part in parts)
@@ -214,7 +252,7 @@ class MemoryBlobs:
                 f"{_md5(tags)}-{len(parts)}",
                 f"{digests.to_base64(checksum)}-{len(parts)}",
                 int(self._clock()),
-                {},
+                {"scheme": str(scheme)},
                 "application/octet-stream",
             )
 
@@ -340,29 +378,3 @@ class MemoryBlobs:
 
 def _md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-class MemoryQueue:
-    """Keeps what was sent, in order; safe to use from threads."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()
-        self._sent: list[tuple[str, dict[str, Any]]] = []
-
-    def send(self, topic: str, message: Mapping[str, Any]) -> None:
-        """Records the message."""
-        with self._lock:
-            self._sent.append((topic, copy.deepcopy(dict(message))))
-
-    @property
-    def sent(self) -> list[tuple[str, dict[str, Any]]]:
-        """Every message not taken yet, with its topic."""
-        with self._lock:
-            return list(self._sent)
-
-    def take(self, topic: str) -> list[dict[str, Any]]:
-        """Removes and answers the messages of a topic."""
-        with self._lock:
-            taken = [message for name, message in self._sent if name == topic]
-            self._sent = [entry for entry in self._sent if entry[0] != topic]
-            return taken

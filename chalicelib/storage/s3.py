@@ -82,6 +82,29 @@ class S3Blobs:
         carried = {"x-amz-checksum-sha256": sha256_base64}
         return self._sign("upload_part", "PUT", key, params, carried, seconds)
 
+    def sign_copy(
+        self,
+        key: str,
+        upload: str,
+        number: int,
+        source: Head,
+        start: int,
+        length: int,
+        seconds: int,
+    ) -> Signed:
+        """A copy of a range of `source` as one part, only while it still has that ETag."""
+        where = f"{self._bucket}/{quote(self._prefix + source.key, safe='/~')}"
+        ranged, etag = f"bytes={start}-{start + length - 1}", f'"{source.etag}"'
+        params = {
+            "UploadId": upload, "PartNumber": number, "CopySource": where,
+            "CopySourceRange": ranged, "CopySourceIfMatch": etag,
+        }  # fmt: skip
+        carried = {
+            "x-amz-copy-source": where, "x-amz-copy-source-range": ranged,
+            "x-amz-copy-source-if-match": etag,
+        }  # fmt: skip
+        return self._sign("upload_part_copy", "PUT", key, params, carried, seconds)
+
     def _sign(
         self,
         operation: str,
@@ -106,11 +129,14 @@ class S3Blobs:
 
     # Multipart uploads
 
-    def create_multipart(self, key: str) -> str:
+    def create_multipart(self, key: str, scheme: int = 1) -> str:
         """Starts a multipart upload with SHA-256 checksums; answers its id."""
         with translated(f"upload of {key!r}"):
             return self._s3.create_multipart_upload(
-                **self._at(key), ChecksumAlgorithm="SHA256", ContentType="application/octet-stream"
+                **self._at(key),
+                ChecksumAlgorithm="SHA256",
+                ContentType="application/octet-stream",
+                Metadata={"scheme": str(scheme)},
             )["UploadId"]
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:

@@ -1,5 +1,6 @@
 """Publishing versions and checkpoints: open, send, commit; and continue what was interrupted."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from weighbridge.sources import Source
 from weighbridge.transfer import plan
 from weighbridge.transfer.journal import open_journal
 from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.upload import Sent, Uploader, hash_all
 
 _OPENINGS = 3
@@ -113,7 +115,7 @@ def publish_version(
         if opened.state not in ("open", "ready"):
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
-        uploader = Uploader(client, model.project, journal, progress)
+        uploader = Uploader(client, model.project, journal, progress, stats=stat_cache())
         sent = uploader.send(sources, str(model))
         step = plan.resume(opened.state, opened.manifest, manifests.digest(sent.entries))
         if step == "begin":
@@ -186,7 +188,8 @@ def send_checkpoint(
     identity = (draft.component, str(draft.step), draft.name)
     journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
     try:
-        sent = Uploader(client, ref.project, journal, progress).send(sources, where)
+        uploader = Uploader(client, ref.project, journal, progress, stats=stat_cache())
+        sent = uploader.send(sources, where)
         commit = replace(draft, manifest=manifests.digest(sent.entries), files=sent.entries)
         done = client.commit_checkpoint(ref.project, ref.model, version, commit)
         journal.finish()
@@ -290,6 +293,12 @@ def hashed(sources: Sequence[Source], progress: Progress | None) -> Sent:
     finally:
         observer.finish()
     return Sent(manifests.checked(entries), 0, 0, 0)
+
+
+def stat_cache() -> StatCache:
+    """What earlier pushes of this user know of unchanged files; nothing if that is not wanted."""
+    wanted = os.environ.get("WEIGHBRIDGE_NO_STAT_CACHE", "") in ("", "0")
+    return StatCache(config.cache_folder() / "stats" if wanted else None)
 
 
 def journal_folder() -> Path:

@@ -53,6 +53,7 @@ def test_only_the_sweep_deletes_what_clients_stored():
         ("sweep", "Artifacts/blobs/*"),
         ("sweep", "Artifacts/facts/*"),
         ("sweep", "Artifacts/manifests/*"),
+        ("sweep", "Artifacts/parts/*"),
         ("sweep", "Site/p/*"),
     }
 

@@ -15,11 +15,17 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from weighbridge.contract import codec, digests, errors, manifests, references, types
+from weighbridge.contract import codec, cuts, digests, errors, manifests, references, types
 
 TOKEN = "wb_test_secret"
 MIB = 1024 * 1024
 NOW = "2026-11-21T09:10:11.123Z"
+
+
+def etag(data: bytes) -> str:
+    """What the store calls this state of an object."""
+    ends = hashlib.sha256(data[:4096] + data[-4096:]).hexdigest()[:32]
+    return f'"{ends}-{len(data)}"'
 
 
 @dataclass
@@ -27,7 +33,10 @@ class Upload:
     """An unfinished multipart upload."""
 
     blob: str
+    """Planned for this blob; of an upload that was opened without one, a name of its own."""
     key: str
+    scheme: int = 0
+    """Opened without a blob, for cuts of this scheme."""
     parts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     complete: bool = False
 
@@ -51,6 +60,11 @@ class State:
     seen: list = field(default_factory=list)
     stored: Counter = field(default_factory=Counter)
     """How often each part or object was stored, by (blob or key, part number)."""
+    sizes: dict = field(default_factory=dict)
+    """Of parts whose bytes were not kept, too."""
+    copied: Counter = field(default_factory=Counter)
+    known: dict = field(default_factory=dict)
+    """Where each part of a complete upload lies, by (project, SHA-256): key, offset, size."""
     expired: set = field(default_factory=set)
     discard: bool = False
     """Keep digests of parts, not their bytes."""
@@ -61,10 +75,11 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def inject(self, kind: str, *faults: str) -> None:
-        """The next requests of a kind (`api`, `put`, `part`, `get`) meet these faults, in order.
+        """The next requests of a kind (`api`, `put`, `part`, `copy`, `get`) meet these faults, in order.
 
         `503` · `gone` (404) · `drop` (acted on, no answer) · `reset` (not acted on) · `expired` · `flip` (one bit
-        of the body) · `truncate` (half the answer) · `ok`
+        of the body) · `truncate` (half the answer) · `late` (200, then an error in the body) ·
+        `other` (a copy answers another checksum) · `ok`
         """
         self.faults[kind].extend(faults)
 
@@ -98,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = "api"
         if s3:
             kind = "get" if self.command == "GET" else ("part" if "uploadId" in query else "put")
+            if "x-amz-copy-source" in self.headers:
+                kind = "copy"
         with state.lock:
             state.seen.append((self.command, self.path, dict(self.headers.items())))
             fault = state.faults[kind].popleft() if state.faults[kind] else "ok"
@@ -166,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
                 start, end = int(match[1]), min(int(match[2]), len(data) - 1)
                 span = {"Content-Range": f"bytes {start}-{end}/{len(data)}"}
                 return 206, data[start : end + 1], span
+            if kind == "copy":
+                return self._copy(state, key, query, body, fault, error)
             checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
             if self.headers.get("x-amz-checksum-sha256") != checksum:
                 return error(400, "BadDigest")
@@ -179,9 +198,32 @@ class Handler(BaseHTTPRequestHandler):
             if upload is None or upload.complete:
                 return error(404, "NoSuchUpload")
             number = int(query["partNumber"])
+            state.sizes[digests.sha256_of(body)] = len(body)
             upload.parts[number] = (digests.sha256_of(body), b"" if state.discard else body)
             state.stored[upload.blob, number] += 1
             return 200, b"", {}
+
+    def _copy(self, state, key, query, body, fault, error):
+        upload = state.uploads.get(query["uploadId"])
+        if upload is None or upload.complete:
+            return error(404, "NoSuchUpload")
+        source = state.objects.get(unquote(self.headers["x-amz-copy-source"]).partition("/")[2])
+        if source is None:
+            return error(404, "NoSuchKey")
+        if self.headers["x-amz-copy-source-if-match"] != etag(source):
+            return error(412, "PreconditionFailed")
+        if fault == "late":
+            return 200, b"<?xml?><Error><Code>NoSuchKey</Code></Error>", {}
+        assert body == b""
+        match = re.match(r"bytes=(\d+)-(\d+)\Z", self.headers["x-amz-copy-source-range"])
+        data = source[int(match[1]) : int(match[2]) + 1]
+        number = int(query["partNumber"])
+        upload.parts[number] = (digests.sha256_of(data), data)
+        state.copied[upload.blob, number] += 1
+        told = digests.sha256_of(b"other" if fault == "other" else data)
+        checksum = digests.to_base64(told)
+        answer = f"<CopyPartResult><ChecksumSHA256>{checksum}</ChecksumSHA256></CopyPartResult>"
+        return 200, answer.encode(), {}
 
     # The API
 
@@ -211,9 +253,22 @@ class Handler(BaseHTTPRequestHandler):
                 return types.Project(new.name)
             case ["POST", "projects", p, "uploads"]:
                 return self._plan(state, p, codec.decode(types.PlanRequest, data, strict=True))
+            case ["POST", "projects", p, "uploads", "look"]:
+                request = codec.decode(types.LookRequest, data, strict=True)
+                assert len(request.parts) <= 1000
+                return types.LookAnswer(
+                    tuple(self._source(state, p, part) is not None for part in request.parts)
+                )
+            case ["POST", "projects", p, "uploads", "open"]:
+                new = codec.decode(types.NewUpload, data, strict=True)
+                assert new.scheme in cuts.SCHEMES
+                name = secrets.token_hex(8)
+                upload = Upload(f"c{new.scheme}-{name}", f"blobs/{name}", new.scheme)
+                state.uploads[name] = upload
+                return types.Upload(name)
             case ["POST", "projects", p, "uploads", u, "parts"]:
                 request = codec.decode(types.PartsRequest, data, strict=True)
-                return self._parts(state, u, request)
+                return self._parts(state, p, u, request)
             case ["POST", "projects", p, "uploads", u, "complete"]:
                 request = codec.decode(types.UploadComplete, data, strict=True)
                 return self._complete(state, p, u, request)
@@ -386,7 +441,11 @@ class Handler(BaseHTTPRequestHandler):
         }
         return types.BlobPlan(blob, "put", key=key, request=self._sign("PUT", key, headers))
 
-    def _parts(self, state, upload_id, request):
+    def _source(self, state, project, part):
+        key, offset, size = state.known.get((project, part.sha256), ("", 0, 0))
+        return (key, offset) if key and size == part.size else None
+
+    def _parts(self, state, project, upload_id, request):
         assert len(request.parts) <= 1000
         upload = state.uploads.get(upload_id)
         if upload is None:
@@ -397,11 +456,21 @@ class Handler(BaseHTTPRequestHandler):
             if held is not None and held[0] == part.sha256:
                 plans.append(types.PartPlan(part.number))
                 continue
-            headers = {"x-amz-checksum-sha256": digests.to_base64(part.sha256)}
-            signed = self._sign(
-                "PUT", upload.key, headers, partNumber=part.number, uploadId=upload_id
-            )
-            plans.append(types.PartPlan(part.number, signed))
+            source = None if request.sendonly else self._source(state, project, part)
+            at = {"partNumber": part.number, "uploadId": upload_id}
+            if source is None:
+                headers = {"x-amz-checksum-sha256": digests.to_base64(part.sha256)}
+                signed = self._sign("PUT", upload.key, headers, **at)
+                plans.append(types.PartPlan(part.number, signed, "send"))
+                continue
+            key, offset = source
+            headers = {
+                "x-amz-copy-source": f"bucket/{key}",
+                "x-amz-copy-source-range": f"bytes={offset}-{offset + part.size - 1}",
+                "x-amz-copy-source-if-match": etag(state.objects.get(key, b"")),
+            }
+            signed = self._sign("PUT", upload.key, headers, **at)
+            plans.append(types.PartPlan(part.number, signed, "copy"))
         return types.PartsPlan(tuple(plans))
 
     def _complete(self, state, project, upload_id, request):
@@ -409,6 +478,8 @@ class Handler(BaseHTTPRequestHandler):
         if upload is None:
             raise errors.NotFound("no such upload")
         wanted = digests.parse_blob(request.blob)
+        if wanted.scheme != upload.scheme if upload.scheme else upload.blob != request.blob:
+            raise errors.InvalidRequest("the upload is of another blob")
         if not upload.complete:
             numbers = sorted(upload.parts)
             if numbers != list(range(1, wanted.parts + 1)):
@@ -417,9 +488,17 @@ class Handler(BaseHTTPRequestHandler):
             found = digests.composite(upload.parts[n][0] for n in numbers)
             if found != wanted.sha256:
                 raise errors.IntegrityError("other bytes")
+            sizes = [len(upload.parts[n][1]) for n in numbers]
+            assert state.discard or min(sizes[:-1], default=5 * MIB) >= 5 * MIB
             state.objects[upload.key] = b"".join(upload.parts[n][1] for n in numbers)
             state.blobs[project, request.blob] = upload.key
             upload.complete = True
+            offset = 0
+            for number in numbers:
+                digest, data = upload.parts[number]
+                size = state.sizes.get(digest, len(data))
+                state.known[project, digest] = (upload.key, offset, size)
+                offset += size
         return types.Stored(request.blob, wanted.size)
 
     def _downloads(self, state, data):

@@ -37,12 +37,13 @@ def _growth(fake, *arguments):
 
 
 def test_push_of_one_gib_takes_little_memory(fake, state, tmp_path):
-    """A sparse file of 1 GiB is pushed with less than 64 MiB more than an idle client has."""
+    """A sparse file of 1 GiB is pushed with less than 192 MiB more than an idle client has: the eight
+    parts that are under way, and little else."""
     path = tmp_path / "sparse"
     with path.open("wb") as stream:
         stream.truncate(1024 * MIB)
     state.discard = True
-    assert _growth(fake, "push", str(path)) < 64 * MIB
+    assert _growth(fake, "push", str(path)) < 192 * MIB
     assert sum(state.stored.values()) == 64
     assert len(state.ready()) == 1
 

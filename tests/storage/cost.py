@@ -77,7 +77,7 @@ def measure(stores):
     done = PlanRequest((), (PutDone(blob, plan.blobs[0].key),))
     run(
         "complete (per new blob)", lambda: uploads.plan(stores, by, "vision", done),
-        "a multipart upload: +1 at its plan, +1 here",
+        "a multipart upload: +1 at its plan, +1 here, +1 per part",
     )  # fmt: skip
     run("plan (per blob that is there)", lambda: uploads.plan(stores, by, "vision", want))
     request = VersionCommit(manifests.digest([entry]), (entry,), metrics={"accuracy": 0.9})

@@ -19,10 +19,29 @@ class Transfers(Session):
         body = types.PlanRequest(tuple(types.WantedBlob(blob) for blob in want), tuple(done))
         return self.call(types.Plan, "POST", "projects", project, "uploads", body=body)
 
-    def sign_parts(self, project: str, upload: str, parts: Iterable[types.Part]) -> types.PartsPlan:
-        """Requests for up to 1,000 parts; none for those that the store already holds."""
+    def look_parts(self, project: str, parts: Iterable[types.KnownPart]) -> types.LookAnswer:
+        """Which of up to 1,000 parts the project holds in some object. Creates nothing."""
+        body = types.LookRequest(tuple(parts))
+        return self.call(
+            types.LookAnswer, "POST", "projects", project, "uploads", "look", body=body
+        )
+
+    def open_upload(self, project: str, size: int, scheme: int) -> types.Upload:
+        """Opens a multipart upload of a file whose digest is not known yet."""
+        body = types.NewUpload(size, scheme)
+        return self.call(types.Upload, "POST", "projects", project, "uploads", "open", body=body)
+
+    def sign_parts(
+        self,
+        project: str,
+        upload: str,
+        parts: Iterable[types.Part],
+        sendonly: bool = False,
+    ) -> types.PartsPlan:
+        """What to do for each of up to 1,000 parts; with `sendonly`, no copies are offered."""
+        body = types.PartsRequest(tuple(parts), sendonly)
         at = ("projects", project, "uploads", upload, "parts")
-        return self.call(types.PartsPlan, "POST", *at, body=types.PartsRequest(tuple(parts)))
+        return self.call(types.PartsPlan, "POST", *at, body=body)
 
     def complete_upload(self, project: str, upload: str, blob: str) -> types.Stored:
         """Joins the parts and verifies that they are `blob`. Completing twice is one completion."""

@@ -38,9 +38,14 @@ class Crew:
         """Queues a task; waits while the queue is full. Raises what an earlier task raised."""
         with self._change:
             self._change.wait_for(
-                lambda: len(self._tasks) < self._most_waiting or self._failure is not None
+                lambda: (
+                    len(self._tasks) < self._most_waiting
+                    or self._failure is not None
+                    or self._stop.is_set()
+                )
             )
             self._raise()
+            self.check()
             self._tasks.append(task)
             self._change.notify_all()
 
@@ -51,6 +56,13 @@ class Crew:
                 lambda: (not self._tasks and not self._busy) or self._failure is not None
             )
             self._raise()
+
+    def stop(self) -> None:
+        """Drops the tasks that have not begun, and tells the others to give up."""
+        with self._change:
+            self._tasks.clear()
+            self._stop.set()
+            self._change.notify_all()
 
     def stopping(self) -> bool:
         """Whether tasks should give up."""

@@ -2,20 +2,35 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
-from weighbridge.contract.digests import BlobId, Sha256, parse_blob
+from weighbridge.contract import cuts
+from weighbridge.contract.cuts import Span
+from weighbridge.contract.digests import BlobId, Sha256
 from weighbridge.contract.errors import FileChanged, InvalidRequest
 from weighbridge.contract.types import Part
 from weighbridge.transfer import plan
 from weighbridge.transfer.crew import Interrupted
+from weighbridge.transfer.layout import layout
 
 BLOCK = 1024 * 1024
 _AHEAD = 4
+
+
+class Hash(Protocol):
+    """What this module needs of a `hashlib` object."""
+
+    def update(self, data: memoryview, /) -> None:
+        """Takes more bytes."""
+
+    def hexdigest(self) -> str:
+        """The digest of all bytes so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,8 @@ class Stamp:
     modified: int
     inode: int
     device: int
+    changed: int = 0
+    """When anything about it changed, which no program can set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +54,7 @@ class Hashed:
     sha256: Sha256
     blob: BlobId
     parts: tuple[Part, ...]
+    scheme: int = cuts.FIXED
 
     @property
     def size(self) -> int:
@@ -46,8 +64,27 @@ class Hashed:
 
 def stamp(stream: FileIO) -> Stamp:
     """The stamp of an open file."""
-    status = os.fstat(stream.fileno())
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+    return _stamp_of(os.fstat(stream.fileno()))
+
+
+def stamp_at(path: Path) -> Stamp | None:
+    """The stamp of the file at `path`; None if there is none."""
+    try:
+        return _stamp_of(path.stat())
+    except OSError:
+        return None
+
+
+def size_at(path: Path) -> int:
+    """The size of the file at `path`; 0 if there is none, which reading it will tell."""
+    found = stamp_at(path)
+    return found.size if found else 0
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
+    return Stamp(
+        status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, status.st_ctime_ns
+    )
 
 
 def open_file(path: Path) -> FileIO:
@@ -87,21 +124,33 @@ def hash_file(path: Path, stopping: Callable[[], bool] = _never) -> Hashed:
     """Reads `path` once. Raises `FileChanged` if it changes meanwhile; gives up when told to."""
     with open_file(path) as stream:
         before = stamp(stream)
-        spans = plan.cuts(before.size)
-        if spans:
-            whole, parts = _hash_parts(stream, path, spans, stopping)
+        how = layout(stream, before.size)
+        whole = hashlib.sha256()
+        parts: list[Part] = []
+        if how.spans:
+            for read in read_parts(stream, path, how.spans, whole, stopping):
+                parts.append(read.part)
+            digest = Sha256(whole.hexdigest())
         else:
-            whole, parts = _hash_span(stream, path, plan.Span(1, 0, before.size)), ()
-        if stream.read(1) or stamp(stream) != before:
-            raise changed(path)
-    blob = plan.blob_of(before.size, whole, parts)
-    wire = tuple(
-        Part(span.number, digest, span.size) for span, digest in zip(spans, parts, strict=True)
-    )
-    return Hashed(path, before, whole, blob, wire)
+            digest = _hash_span(stream, path, Span(1, 0, before.size))
+        check_end(stream, path, before)
+    return hashed(path, before, digest, parts, how.scheme)
 
 
-def _hash_span(stream: FileIO, path: Path, span: plan.Span) -> Sha256:
+def hashed(path: Path, before: Stamp, whole: Sha256, parts: Sequence[Part], scheme: int) -> Hashed:
+    """A file that was read, from its digests."""
+    digests = [Sha256(part.sha256) for part in parts]
+    blob = plan.blob_of(before.size, whole, digests, scheme)
+    return Hashed(path, before, whole, blob, tuple(parts), scheme)
+
+
+def check_end(stream: FileIO, path: Path, before: Stamp) -> None:
+    """`FileChanged` unless the file ends where it was read to, and is what it was."""
+    if stream.read(1) or stamp(stream) != before:
+        raise changed(path)
+
+
+def _hash_span(stream: FileIO, path: Path, span: Span) -> Sha256:
     digest = hashlib.sha256()
     view = memoryview(bytearray(min(BLOCK, max(span.size, 1))))
     left = span.size
@@ -114,45 +163,60 @@ def _hash_span(stream: FileIO, path: Path, span: plan.Span) -> Sha256:
     return Sha256(digest.hexdigest())
 
 
-def _hash_parts(
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A part that was read: its digest, and the buffer that holds it, where one was offered."""
+
+    part: Part
+    span: Span
+    buffer: memoryview | None
+
+
+def _no_buffer(span: Span) -> memoryview | None:
+    return None
+
+
+def read_parts(
     stream: FileIO,
     path: Path,
-    spans: tuple[plan.Span, ...],
+    spans: Sequence[Span],
+    whole: Hash,
     stopping: Callable[[], bool],
-) -> tuple[Sha256, tuple[Sha256, ...]]:
-    """The whole file's digest in this thread, the parts' in a second one, from the same blocks."""
-    whole = hashlib.sha256()
-    done: list[Sha256] = []
-    buffers = [memoryview(bytearray(BLOCK)) for _ in range(_AHEAD)]
-    busy: list[Future[None] | None] = [None] * _AHEAD
+    take: Callable[[Span], memoryview | None] = _no_buffer,
+) -> Iterator[Read]:
+    """The parts of a file, each as soon as its digest is known. `whole` is updated in this thread,
+    the parts' digests in a second one, from the same blocks. `take` may offer a buffer for a part."""
+    ring = [memoryview(bytearray(BLOCK)) for _ in range(_AHEAD)]
+    busy: deque[Future[None]] = deque()
     turn = 0
     with ThreadPoolExecutor(1, thread_name_prefix="weighbridge-hash") as second:
         for span in spans:
             part = hashlib.sha256()
-            left = span.size
-            if stopping():
-                raise Interrupted(f"reading {path} was given up")
-            while left:
-                waiting = busy[turn]
-                if waiting is not None:
-                    waiting.result()
-                view = buffers[turn][: min(left, BLOCK)]
-                count = stream.readinto(view)
+            buffer = take(span)
+            at = 0
+            while at < span.size:
+                if stopping():
+                    raise Interrupted(f"reading {path} was given up")
+                count = min(BLOCK, span.size - at)
+                if buffer is not None:
+                    view = buffer[at : at + count]
+                else:
+                    while len(busy) >= _AHEAD:
+                        busy.popleft().result()
+                    view = ring[turn][:count]
+                    turn = (turn + 1) % _AHEAD
+                count = stream.readinto(view) or 0
                 if not count:
                     raise changed(path)
-                view = view[:count]
-                busy[turn] = second.submit(part.update, view)
-                whole.update(view)
-                left -= count
-                turn = (turn + 1) % _AHEAD
-            for waiting in busy:
-                if waiting is not None:
-                    waiting.result()
-            done.append(Sha256(part.hexdigest()))
-    return Sha256(whole.hexdigest()), tuple(done)
+                busy.append(second.submit(part.update, view[:count]))
+                whole.update(view[:count])
+                at += count
+            while busy:
+                busy.popleft().result()
+            yield Read(Part(span.number, part.hexdigest(), span.size), span, buffer)
 
 
-def hash_range(path: Path, expected: Stamp, span: plan.Span) -> Sha256:
+def hash_range(path: Path, expected: Stamp, span: Span) -> Sha256:
     """The digest of a part as the file holds it now. `FileChanged` if the file is another."""
     with open_same(path, expected) as stream:
         stream.seek(span.offset)
@@ -164,12 +228,9 @@ def same_content(path: Path, size: int, sha256: str) -> bool:
     with path.open("rb", buffering=0) as stream:
         if os.fstat(stream.fileno()).st_size != size:
             return False
-        return _hash_span(stream, path, plan.Span(1, 0, size)) == sha256
+        return _hash_span(stream, path, Span(1, 0, size)) == sha256
 
 
-def parts_of(hashed: Hashed) -> tuple[plan.Span, ...]:
+def parts_of(file: Hashed) -> tuple[Span, ...]:
     """The spans of the file that its parts are; one span where it is a single PUT."""
-    if not hashed.parts:
-        return (plan.Span(1, 0, hashed.size),)
-    assert len(hashed.parts) == parse_blob(hashed.blob).parts
-    return plan.cuts(hashed.size)
+    return cuts.spans(part.size for part in file.parts) or (Span(1, 0, file.size),)

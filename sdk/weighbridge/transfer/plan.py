@@ -1,8 +1,6 @@
 """Decisions about moving bytes: cuts, batches, order, retries, resuming. Pure: no I/O, no clock.
 
-The cut scheme is part of a blob's identity (`contract.digests.CUT_SCHEME`). Scheme 1: a file of
-16 MiB or less is one PUT; a larger one is cut into parts of 16 MiB, or of the smallest whole number
-of MiB with which 10,000 parts suffice.
+How files are cut is part of their blobs' identity, and stands in `contract.cuts`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,17 +8,19 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from weighbridge.contract import digests, types
+from weighbridge.contract.cuts import FIXED
+from weighbridge.contract.cuts import MAX_PARTS as MAX_PARTS
+from weighbridge.contract.cuts import MIB as MIB
+from weighbridge.contract.cuts import MIN_PART as MIN_PART
+from weighbridge.contract.cuts import PART as PART
+from weighbridge.contract.cuts import SINGLE_PUT as SINGLE_PUT
+from weighbridge.contract.cuts import Span as Span
+from weighbridge.contract.cuts import cuts as cuts
+from weighbridge.contract.cuts import part_size as part_size
 from weighbridge.contract.digests import BlobDigest, Sha256
-from weighbridge.contract.errors import TooLarge
-from weighbridge.contract.manifests import MAX_SIZE
 
 T = TypeVar("T")
 
-MIB = 1024 * 1024
-SINGLE_PUT = 16 * MIB
-PART = 16 * MIB
-MIN_PART = 5 * MIB
-MAX_PARTS = 10_000
 PLAN_BLOBS = 1000
 """The largest number of blobs, parts or files in one request."""
 PLAN_BYTES = 256 * MIB
@@ -35,41 +35,13 @@ BACKOFF_CAP = 10.0
 RETRIED = frozenset({429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A part: its number from 1, where it starts, how long it is."""
-
-    number: int
-    offset: int
-    size: int
-
-
-def part_size(size: int) -> int:
-    """The size of the parts (but the last) that a file of `size` bytes is cut into; 0: one PUT."""
-    if size > MAX_SIZE:
-        raise TooLarge(f"a file of {size} bytes; {MAX_SIZE} at most", limit=MAX_SIZE)
-    if size <= SINGLE_PUT:
-        return 0
-    whole_mib = -(-size // (MAX_PARTS * MIB))
-    return max(PART, whole_mib * MIB)
-
-
-def cuts(size: int) -> tuple[Span, ...]:
-    """The parts of a file of `size` bytes, in order; none if it is one PUT."""
-    step = part_size(size)
-    if not step:
-        return ()
-    return tuple(
-        Span(number, offset, min(step, size - offset))
-        for number, offset in enumerate(range(0, size, step), 1)
-    )
-
-
-def blob_of(size: int, whole: Sha256, parts: Sequence[Sha256]) -> digests.BlobId:
-    """The blob id of a file, from its digests."""
+def blob_of(
+    size: int, whole: Sha256, parts: Sequence[Sha256], scheme: int = FIXED
+) -> digests.BlobId:
+    """The blob id of a file, from its digests; `scheme` is that of its cuts."""
     if not parts:
         return digests.single_blob(whole, size)
-    return digests.composite_blob(digests.composite(parts), len(parts), size)
+    return digests.composite_blob(digests.composite(parts), len(parts), size, scheme)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,70 +1,101 @@
 """One file, or a part of it, to the object store: retries, and what each answer means."""
 
+import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from weighbridge.contract.digests import Sha256
+from weighbridge.contract.cuts import Span
+from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import IntegrityError, TransferError
 from weighbridge.contract.types import SignedRequest
 from weighbridge.http import Broken, Bytes, Pool, Unreachable
 from weighbridge.transfer import hashing, plan
 from weighbridge.transfer.crew import Crew
-from weighbridge.transfer.hashing import Hashed
+from weighbridge.transfer.hashing import Stamp
 
 ATTEMPTS = 8
 _SMALL = 64 * 1024
 _CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
+_CHECKSUM = re.compile(rb"<ChecksumSHA256>\s*([A-Za-z0-9+/=]{44})\s*</ChecksumSHA256>")
 _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
 
 @dataclass(frozen=True, slots=True)
-class FileBody:
-    """A part of a file as a request's body. `sent` is told the size of each block that went out,
-    and how far into the part that was."""
+class Chunk:
+    """A part of a file, or all of it, to be sent: from `data` where that holds it, else read anew."""
 
-    file: Hashed
-    span: plan.Span
+    path: Path
+    stamp: Stamp
+    span: Span
+    sha256: Sha256
+    data: memoryview | None = None
+
+    def changed(self) -> bool:
+        """Whether the bytes are no longer those that were hashed."""
+        if self.data is not None:
+            return hashlib.sha256(self.data).hexdigest() != self.sha256
+        return hashing.hash_range(self.path, self.stamp, self.span) != self.sha256
+
+    def blocks(self) -> Iterator[memoryview]:
+        """The bytes; `FileChanged` if the file they are read from is not what it was."""
+        size = self.span.size
+        if self.data is not None:
+            for start in range(0, size, hashing.BLOCK):
+                yield self.data[start : min(start + hashing.BLOCK, size)]
+            return
+        with hashing.open_same(self.path, self.stamp) as stream:
+            stream.seek(self.span.offset)
+            view = memoryview(bytearray(min(hashing.BLOCK, size)))
+            left = size
+            while left:
+                count = stream.readinto(view[: min(left, len(view))])
+                if not count:
+                    raise hashing.changed(self.path)
+                yield view[:count]
+                left -= count
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkBody:
+    """A chunk as a request's body. `sent` is told the size of each block that went out, and how
+    far into the chunk that was."""
+
+    chunk: Chunk
     sent: Callable[[int, int], None]
 
     @property
     def size(self) -> int:
         """Bytes in all."""
-        return self.span.size
+        return self.chunk.span.size
 
     def blocks(self) -> Iterator[memoryview | bytes]:
-        """The part's bytes, read anew; `FileChanged` if the file is not what it was."""
-        with hashing.open_same(self.file.path, self.file.stamp) as stream:
-            stream.seek(self.span.offset)
-            view = memoryview(bytearray(min(hashing.BLOCK, self.span.size)))
-            left = self.span.size
-            while left:
-                count = stream.readinto(view[: min(left, len(view))])
-                if not count:
-                    raise hashing.changed(self.file.path)
-                yield view[:count]
-                left -= count
-                self.sent(count, self.span.size - left)
+        """The bytes, from the beginning."""
+        position = 0
+        for block in self.chunk.blocks():
+            yield block
+            position += len(block)
+            self.sent(len(block), position)
 
 
 def put(
     pool: Pool,
     request: SignedRequest,
-    file: Hashed,
-    span: plan.Span,
-    sha256: Sha256,
+    chunk: Chunk,
     crew: Crew,
     sent: Callable[[int, int], None],
     fraction: Callable[[], float] = random.random,
 ) -> Literal["done", "again"]:
-    """Sends `span` of `file`, repeating what fails in passing.
+    """Sends `chunk`, repeating what fails in passing.
 
     `done`: the store has it; `again`: a new request must be asked for. `sent(wire, position)` is
-    told of bytes that went out, and how far into the span that was. Raises `FileChanged` if
+    told of bytes that went out, and how far into the chunk that was. Raises `FileChanged` if
     the file changed, `IntegrityError` if the bytes are damaged on every way, else `TransferError`.
     """
+    path = chunk.path
     if request.method != "PUT":
         raise TransferError(f"the server asks for a {request.method!r} where a PUT is meant")
 
@@ -78,8 +109,8 @@ def put(
         attempt += 1
         failure: Exception
         try:
-            body = FileBody(file, span, count)
-            if span.size <= _SMALL:
+            body = ChunkBody(chunk, count)
+            if body.size <= _SMALL:
                 # In one piece with the headers: one packet instead of two.
                 data = b"".join(bytes(block) for block in body.blocks())
                 reply = pool.send("PUT", request.url, request.headers, Bytes(data))
@@ -88,16 +119,16 @@ def put(
             code = _found(_CODE, reply.body)
             step = plan.after_put(reply.status, code)
             failure = TransferError(
-                f"the store refused {file.path}: {reply.status} {code} "
+                f"the store refused {path}: {reply.status} {code} "
                 f"{_found(_MESSAGE, reply.body)}".strip()
             )
         except (Broken, Unreachable) as error:
             step, failure = "retry", error
         if step == "reread":
-            if hashing.hash_range(file.path, file.stamp, span) != sha256:
-                raise hashing.changed(file.path)
+            if chunk.changed():
+                raise hashing.changed(path)
             failure = IntegrityError(
-                f"the store received other bytes of {file.path} than were sent, {attempt} times: "
+                f"the store received other bytes of {path} than were sent, {attempt} times: "
                 f"{failure}"
             )
             step = "retry"
@@ -110,6 +141,42 @@ def put(
             delay = plan.retry_delay(attempt, ATTEMPTS, fraction())
         if delay is None:
             raise failure
+        crew.pause(delay)
+
+
+def copy(
+    pool: Pool,
+    request: SignedRequest,
+    sha256: Sha256,
+    crew: Crew,
+    fraction: Callable[[], float] = random.random,
+) -> Literal["done", "again", "send"]:
+    """Has the store copy a part from another object of the same project.
+
+    `done`: the part is there, and has this SHA-256; `again`: a new request must be asked for;
+    `send`: the part cannot be copied, send its bytes.
+    """
+    if request.method != "PUT":
+        raise TransferError(f"the server asks for a {request.method!r} where a PUT is meant")
+    attempt = 0
+    while True:
+        crew.check()
+        attempt += 1
+        try:
+            reply = pool.send("PUT", request.url, request.headers, b"")
+            # The store may find out that it failed when it has already said 200.
+            code = _found(_CODE, reply.body)
+            if reply.status == 200 and not code:
+                found = _found(_CHECKSUM, reply.body)
+                return "done" if found == to_base64(sha256) else "send"
+            if reply.status in (401, 403):
+                return "again"
+            passing = reply.status in plan.RETRIED or code in ("InternalError", "SlowDown")
+        except (Broken, Unreachable):
+            passing = True
+        delay = plan.retry_delay(attempt, ATTEMPTS, fraction()) if passing else None
+        if delay is None:
+            return "send"
         crew.pause(delay)
 
 

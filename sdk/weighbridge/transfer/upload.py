@@ -2,29 +2,27 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from weighbridge.client import Client
-from weighbridge.contract.digests import Sha256
-from weighbridge.contract.errors import (
-    Conflict,
-    Gone,
-    IntegrityError,
-    NotFound,
-    RegistryError,
-    TransferError,
-)
+from weighbridge.contract.cuts import Span
+from weighbridge.contract.errors import RegistryError, TransferError
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import Part, PutDone, SignedRequest
+from weighbridge.contract.types import PutDone, SignedRequest
 from weighbridge.sources import Source
 from weighbridge.transfer import hashing, plan, store
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.hashing import Hashed
 from weighbridge.transfer.journal import Journal
+from weighbridge.transfer.multipart import Multiparts, Upload, open_name, ready_parts
 from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.statcache import StatCache
+from weighbridge.transfer.stream import Stream
 from weighbridge.transfer.tally import Tally
 
 WORKERS = 8
@@ -43,18 +41,6 @@ class Sent:
     parts_sent: int
 
 
-@dataclass(slots=True)
-class _Upload:
-    """A multipart upload under way."""
-
-    file: Hashed
-    upload: str
-    left: int = 0
-    signed: bool = False
-    stale: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 class Uploader:
     """Brings files into a project's store. One `send` at a time."""
 
@@ -65,15 +51,18 @@ class Uploader:
         journal: Journal,
         progress: Progress | None = None,
         workers: int = WORKERS,
+        stats: StatCache | None = None,
     ) -> None:
         self._client = client
         self._project = project
         self._journal = journal
         self._progress = progress or Silent()
         self._workers = workers
+        self._stats = stats or StatCache(None)
         self._lock = threading.Lock()
         self._tally = Tally(self._progress)
         self._again: dict[str, Hashed] = {}
+        self._streams: dict[Path, Stream] = {}
         self._unreported: list[PutDone] = []
 
     def send(self, sources: Sequence[Source], label: str = "push") -> Sent:
@@ -95,33 +84,64 @@ class Uploader:
         waiting: list[Hashed] = []
         waiting_bytes = 0
         with Crew(self._workers, "send") as crew:
+            uploads = Multiparts(
+                self._client, self._project, self._journal, self._tally, crew, self._send_again
+            )
+            self._streams = {}
             left = len(sources)
-            for source, file in hash_all(sources, crew):
+            for source, file in hash_all(sources, crew, partial(self._read, uploads)):
                 left -= 1
                 entries[source.name] = FileEntry(source.name, file.size, file.sha256, file.blob)
-                if file.blob in seen:
+                stream = self._streams.get(file.path)
+                if stream is not None and stream.upload is not None:
+                    seen.add(file.blob)
+                    stream.finish(stream.upload, file)
+                elif file.blob in seen:
                     self._tally.reused(file.size)
+                    if stream is not None:
+                        stream.forget()
                 else:
                     seen.add(file.blob)
                     waiting.append(file)
                     waiting_bytes += file.size
-                if plan.ask_now(len(waiting), waiting_bytes, left > 0):
-                    self._round(crew, waiting)
+                # Others may wait for the buffers that a file occupies.
+                hurry = stream is not None and stream.in_memory
+                if hurry or plan.ask_now(len(waiting), waiting_bytes, left > 0):
+                    self._round(uploads, waiting)
                     waiting, waiting_bytes = [], 0
+            if waiting:
+                self._round(uploads, waiting)
             crew.drain()
             self._report()
-            self._repeat(crew)
+            self._repeat(uploads)
+            uploads.memory.clear()
         return tuple(entries[name] for name in sorted(entries))
 
-    def _repeat(self, crew: Crew) -> None:
+    def _read(self, uploads: Multiparts, path: Path, stopping: Callable[[], bool]) -> Hashed:
+        """Reads one file, in a thread of its own; a large one is sent meanwhile."""
+        if (known := self._stats.find(path)) is not None:
+            return known
+        began = time.time_ns()
+        size = hashing.size_at(path)
+        if size <= plan.SINGLE_PUT:
+            file = hashing.hash_file(path, stopping)
+        else:
+            stream = Stream(path, uploads, stopping)
+            file = stream.run()
+            if file.parts:
+                self._streams[path] = stream
+        self._stats.note(file, began)
+        return file
+
+    def _repeat(self, uploads: Multiparts) -> None:
         """Sends once more what needs new requests, until nothing does or nothing moves."""
         strikes = 0
         while self._again:
             files, self._again = list(self._again.values()), {}
             before = self._tally.parts_sent
             for batch in plan.batches(files):
-                self._round(crew, batch)
-            crew.drain()
+                self._round(uploads, batch)
+            uploads.crew.drain()
             self._report()
             strikes = 0 if self._tally.parts_sent > before else strikes + 1
             if self._again and strikes:
@@ -132,16 +152,16 @@ class Uploader:
                         f"the store refuses {file.path} with every new request; "
                         "is its clock right, and may the server sign for it?"
                     )
-                crew.pause(delay)
+                uploads.crew.pause(delay)
 
     # Planning, in the calling thread
 
-    def _round(self, crew: Crew, files: Sequence[Hashed]) -> None:
+    def _round(self, uploads: Multiparts, files: Sequence[Hashed]) -> None:
         fresh = []
         for file in files:
-            if file.blob in self._journal.uploads:
+            if (upload := self._remembered(uploads, file)) is not None:
                 # Its upload is known: the store's list of parts says what is left.
-                self._submit_parts(crew, file, self._journal.uploads[file.blob])
+                self._submit_parts(uploads, upload, file)
             else:
                 fresh.append(file)
         done = self._take_done()
@@ -156,113 +176,49 @@ class Uploader:
                 raise TransferError(f"the server's plan says nothing about {file.path}")
             if item.action == "have":
                 self._journal.settled(file.blob)
-                self._tally.held(file.blob, 0, file.size)
+                uploads.familiar = True
+                self._tally.held(str(file.path), 0, file.size)
+                if (stream := self._streams.pop(file.path, None)) is not None:
+                    stream.forget()
             elif item.action == "put" and item.request is not None and not file.parts:
-                self._submit_put(crew, file, item.key, item.request)
+                self._submit_put(uploads.crew, file, item.key, item.request)
             elif item.action == "multipart" and file.parts:
-                self._submit_parts(crew, file, item.upload)
+                uploads.familiar = False
+                self._submit_parts(uploads, uploads.planned(file, item.upload), file)
             else:
                 raise TransferError(f"the server's plan for {file.path} cannot be carried out")
 
+    def _remembered(self, uploads: Multiparts, file: Hashed) -> Upload | None:
+        if not file.parts:
+            return None
+        name = open_name(file.path, file.size, file.scheme, hashing.parts_of(file))
+        return uploads.remembered(file.path, file.stamp, file.blob) or uploads.remembered(
+            file.path, file.stamp, name
+        )
+
+    def _submit_parts(self, uploads: Multiparts, upload: Upload, file: Hashed) -> None:
+        stream = self._streams.pop(file.path, None)
+        if stream is not None and stream.upload is None:
+            stream.finish(upload, file)
+            return
+        uploads.submit(upload, ready_parts(file))
+        uploads.finish(upload, file)
+
     def _submit_put(self, crew: Crew, file: Hashed, key: str, request: SignedRequest) -> None:
         def task() -> None:
-            span = plan.Span(1, 0, file.size)
+            name = str(file.path)
+            chunk = store.Chunk(file.path, file.stamp, Span(1, 0, file.size), file.sha256)
             self._journal.put_began(file.blob, key)
-            if self._put(crew, request, file, span, file.sha256) == "again":
+            sent = partial(self._tally.sent, name, 1)
+            if store.put(self._client.pool, request, chunk, crew, sent) == "again":
                 self._send_again(file)
                 return
+            self._tally.part(name, 1, file.size)
             self._journal.put_done(file.blob, key)
             with self._lock:
                 self._unreported.append(PutDone(file.blob, key))
 
         crew.submit(task)
-
-    def _submit_parts(self, crew: Crew, file: Hashed, identifier: str) -> None:
-        upload = _Upload(file, identifier)
-        spans = {span.number: span for span in hashing.parts_of(file)}
-        for page in plan.batches(file.parts, plan.SIGN_PARTS):
-            try:
-                answer = self._client.sign_parts(self._project, upload.upload, page)
-            except (NotFound, Gone, Conflict):
-                # The upload was completed or swept meanwhile: a new plan tells which.
-                self._journal.settled(file.blob)
-                upload.stale = True
-                break
-            self._journal.upload_began(file.blob, upload.upload)
-            send, held = plan.to_send(answer, page)
-            if len(send) + len(held) < len(page):
-                upload.stale = True
-            for part in held:
-                self._tally.held(file.blob, part.number, part.size)
-            with upload.lock:
-                upload.left += len(send)
-            for part, request in send:
-                self._submit_part(crew, upload, part, spans[part.number], request)
-        with upload.lock:
-            upload.signed = True
-            last = not upload.left
-        if last:
-            self._complete(upload)
-
-    def _submit_part(
-        self, crew: Crew, upload: _Upload, part: Part, span: plan.Span, request: SignedRequest
-    ) -> None:
-        def task() -> None:
-            sha256 = Sha256(part.sha256)
-            if not upload.stale and (
-                self._put(crew, request, upload.file, span, sha256) == "again"
-            ):
-                upload.stale = True
-            with upload.lock:
-                upload.left -= 1
-                last = upload.signed and not upload.left
-            if last:
-                self._complete(upload)
-
-        crew.submit(task)
-
-    # Sending, in the crew's threads
-
-    def _put(
-        self,
-        crew: Crew,
-        request: SignedRequest,
-        file: Hashed,
-        span: plan.Span,
-        sha256: Sha256,
-    ) -> str:
-        outcome = store.put(
-            self._client.pool,
-            request,
-            file,
-            span,
-            sha256,
-            crew,
-            partial(self._tally.sent, file.blob, span.number),
-        )
-        if outcome == "done":
-            self._tally.part(file.blob, span.number, span.size)
-        return outcome
-
-    def _complete(self, upload: _Upload) -> None:
-        """Joins the parts; if some are missing or the upload is gone, the file goes round again."""
-        file = upload.file
-        if upload.stale:
-            self._send_again(file)
-            return
-        try:
-            self._client.complete_upload(self._project, upload.upload, file.blob)
-        except (NotFound, Gone):
-            self._journal.settled(file.blob)
-            self._send_again(file)
-        except IntegrityError as error:
-            if not error.details.get("missing"):
-                raise
-            self._send_again(file)
-        except Conflict:
-            self._send_again(file)
-        else:
-            self._journal.settled(file.blob)
 
     def _send_again(self, file: Hashed) -> None:
         with self._lock:
@@ -301,7 +257,9 @@ class Uploader:
 
 
 def hash_all(
-    sources: Sequence[Source], crew: Crew | None = None
+    sources: Sequence[Source],
+    crew: Crew | None = None,
+    read: Callable[[Path, Callable[[], bool]], Hashed] = hashing.hash_file,
 ) -> Iterator[tuple[Source, Hashed]]:
     """Every file with its digests, as they become known; a few are read at the same time."""
     stopped = threading.Event()
@@ -320,11 +278,15 @@ def hash_all(
                 if source is None:
                     more = False
                     break
-                running[pool.submit(hashing.hash_file, source.path, stopping)] = source
+                running[pool.submit(read, source.path, stopping)] = source
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
+    except BaseException:
+        if crew is not None:
+            crew.stop()
+        raise
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)

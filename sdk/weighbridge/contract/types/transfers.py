@@ -72,17 +72,61 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PartsRequest:
-    """Parts to sign: 1,000 at most per request."""
+    """Parts to sign: 1,000 at most per request. With `sendonly`, no copies are offered."""
 
     parts: tuple[Part, ...]
+    sendonly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """`request` to send for this part; none if the store already holds exactly these bytes."""
+    """What to do for one part.
+
+    `held`: nothing, the upload has exactly these bytes. `send`: send `request` with the bytes.
+    `copy`: send `request` without a body; the store copies from an object of the same project. Its
+    answer must carry the part's SHA-256, else ask again with `sendonly`.
+    """
 
     number: int
     request: SignedRequest | None = None
+    action: Literal["held", "send", "copy"] = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPart:
+    """A part that a client has hashed, and asks whether the project holds."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookRequest:
+    """Parts to look for: 1,000 at most per request. Nothing is created or promised by asking."""
+
+    parts: tuple[KnownPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookAnswer:
+    """One answer per part asked for: whether it could be copied."""
+
+    known: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """Opens a multipart upload whose digest is not known yet; `scheme` is that of its cuts."""
+
+    size: int
+    scheme: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An open multipart upload."""
+
+    upload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +171,16 @@ class DownloadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A presigned GET of one blob; ranges may be asked with it."""
+    """A presigned GET of one blob; ranges may be asked with it.
+
+    `parts` is a presigned GET of its part list (`contract.cuts.encode`), where it has one: each part
+    can then be verified by itself.
+    """
 
     blob: str
     size: int
     request: SignedRequest
+    parts: SignedRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Digests of files that were pushed before, so that an unchanged file need not be read again.
+
+A file counts as unchanged while its path, size, inode, device and both of its times are the same,
+and if it was at rest when it was read: changed at least two seconds before reading began, because a
+clock of files may be that coarse. Each file's digests are one small JSON file under the cache folder.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from weighbridge.contract import cuts
+from weighbridge.contract.digests import BlobId, parse_blob, sha256
+from weighbridge.contract.errors import RegistryError
+from weighbridge.contract.types import Part
+from weighbridge.transfer import hashing, plan
+from weighbridge.transfer.hashing import Hashed, Stamp
+
+REST = 2_000_000_000
+SMALLEST = 1024 * 1024
+"""A smaller file is read sooner than its note."""
+MOST = 4096
+"""Notes that are kept; the oldest go first."""
+
+
+class StatCache:
+    """Notes in one folder; without a folder, or where it cannot be used, it knows nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._counted = False
+
+    def find(self, path: Path) -> Hashed | None:
+        """The digests of the file at `path`, if it was read before and did not change since."""
+        note = self._note(path)
+        now = hashing.stamp_at(path)
+        if note is None or now is None or now.size < SMALLEST:
+            return None
+        try:
+            document = json.loads(note.read_bytes())
+            found = _hashed(path, document)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, RegistryError):
+            return None
+        return found if found.stamp == now else None
+
+    def note(self, file: Hashed, began: int) -> None:
+        """Remembers a file whose reading began at `began` (nanoseconds), if it was at rest."""
+        note = self._note(file.path)
+        newest = max(file.stamp.modified, file.stamp.changed)
+        if note is None or file.size < SMALLEST or newest > began - REST:
+            return
+        document = {
+            "path": str(file.path.absolute()),
+            "stamp": asdict(file.stamp),
+            "sha256": file.sha256,
+            "blob": file.blob,
+            "scheme": file.scheme,
+            "parts": json.loads(cuts.encode(file.parts))["parts"],
+        }
+        draft = note.with_name(f"{note.name}.{secrets.token_hex(4)}")
+        try:
+            note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft.write_text(json.dumps(document), "ascii")
+            draft.replace(note)
+            self._forget_old(note.parent)
+        except OSError:
+            draft.unlink(missing_ok=True)
+
+    def _note(self, path: Path) -> Path | None:
+        if self._folder is None:
+            return None
+        name = os.fsencode(path.absolute())
+        return self._folder / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
+
+    def _forget_old(self, folder: Path) -> None:
+        if self._counted:
+            return
+        self._counted = True
+        notes = list(folder.iterdir())
+        if len(notes) > MOST:
+            notes.sort(key=lambda note: note.stat().st_mtime)
+            for old in notes[: len(notes) - MOST // 2]:
+                old.unlink(missing_ok=True)
+
+
+def _hashed(path: Path, document: dict[str, Any]) -> Hashed:
+    if document["path"] != str(path.absolute()):
+        raise ValueError("the note of another file")
+    stamp = Stamp(**{field.name: int(document["stamp"][field.name]) for field in fields(Stamp)})
+    rows = document["parts"]
+    parts = [Part(n, sha256(digest), int(size)) for n, (digest, size) in enumerate(rows, 1)]
+    found = hashing.hashed(path, stamp, sha256(document["sha256"]), parts, int(document["scheme"]))
+    blob = BlobId(document["blob"])
+    if found.blob != blob or parse_blob(blob).size != stamp.size:
+        raise ValueError("a damaged note")
+    if parts and sum(part.size for part in parts) != stamp.size:
+        raise ValueError("a damaged note")
+    if not parts and stamp.size > plan.SINGLE_PUT:
+        raise ValueError("a damaged note")
+    return found
