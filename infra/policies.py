@@ -69,7 +69,9 @@ def api_handler() -> Policy:
     return policy(
         _logs(),
         _items(),
-        allow("s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
+        allow(
+            "s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/", "parts/")
+        ),
         allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "manifests/", "parts/")),
         allow("s3", uploads, *objects("Artifacts", "blobs/")),
         listing("Artifacts"),

@@ -74,16 +74,29 @@ def verified(stores: Stores, blob: str, key: str) -> Head:
     return head
 
 
-def register(stores: Stores, project_id: str, blob: str, head: Head) -> None:
-    """Names a verified object as the blob's. Of two uploads of the same bytes one wins; the other's
-    object is left to the sweep."""
+def note(stores: Stores, project_id: str, blob_ids: Iterable[str]) -> None:
+    """Tells the sweep to look at these blobs once a lease from now is over: if their client dies
+    before anything refers to them, they are freed. Comes before whatever it is to clean up."""
+    due: dict[str, str | int] = {"until": int(stores.now()) + stores.lease_seconds}
+    stores.table.write_many([Put(Item(keys.free_blob(project_id, blob), due)) for blob in blob_ids])
+
+
+def register(stores: Stores, project_id: str, blob: str, head: Head) -> bool:
+    """`note` and `claim`."""
+    note(stores, project_id, [blob])
+    return claim(stores, project_id, blob, head)
+
+
+def claim(stores: Stores, project_id: str, blob: str, head: Head) -> bool:
+    """Names a verified object as the blob's; answers whether it is now. Of two uploads of the same
+    bytes one wins; the other's object is left to the sweep. A blob in parts has its part list by now.
+    """
     now = int(stores.now())
-    doc = {"key": head.key, "size": head.size}
+    doc: dict[str, str | int | bool] = {"key": head.key, "size": head.size}
+    if digests.parse_blob(blob).parts:
+        doc["listed"] = True
     attrs: dict[str, str | int] = {"state": "live", "until": now + stores.lease_seconds, "rev": 1}
     item = Item(keys.blob(project_id, blob), attrs, doc)
-    # First the note for the sweep: if the client dies before anything refers to the blob, it is freed.
-    due: dict[str, str | int] = {"until": now + stores.lease_seconds}
-    stores.table.write(Put(Item(keys.free_blob(project_id, blob), due)))
     try:
         stores.table.write(Put(item, (Absent(),)))
     except ConditionFailed as failed:
@@ -91,11 +104,11 @@ def register(stores: Stores, project_id: str, blob: str, head: Head) -> None:
         if existing is None:
             raise Unavailable("the blob is being written by another; try again") from None
         if existing.doc.get("key") == head.key and existing.attrs.get("state") == "live":
-            return  # a repeat of our own registration
+            return True  # a repeat of our own registration
         if existing.attrs.get("state") == "live":
             lease(stores, project_id, {blob: existing})
             stores.table.write(Put(Item(keys.free_object(project_id, head.key))))
-            return
+            return False
         # The sweep is removing the old object: take the name over. It deletes the item only at the
         # revision it marked, so it cannot remove ours.
         rev = int(existing.attrs.get("rev", 0))
@@ -104,6 +117,7 @@ def register(stores: Stores, project_id: str, blob: str, head: Head) -> None:
             stores.table.write(takeover)
         except ConditionFailed:
             raise Unavailable("the blob is being collected; try again") from None
+    return True
 
 
 def require(stores: Stores, project_id: str, files: Sequence[FileEntry]) -> dict[str, str]:
@@ -132,12 +146,18 @@ def refer(stores: Stores, project_id: str, files: Sequence[FileEntry], holder: s
     )
 
 
-def object_keys(stores: Stores, project_id: str, blob_ids: Sequence[str]) -> dict[str, str]:
-    """The object key of each blob, or `NotFound`."""
+def present(stores: Stores, project_id: str, blob_ids: Sequence[str]) -> dict[str, Item]:
+    """The item of each blob, or `NotFound`."""
     found = live(stores, project_id, blob_ids)
     for blob in blob_ids:
         if blob not in found:
             raise NotFound(f"this project holds no blob {blob}")
+    return found
+
+
+def object_keys(stores: Stores, project_id: str, blob_ids: Sequence[str]) -> dict[str, str]:
+    """The object key of each blob, or `NotFound`."""
+    found = present(stores, project_id, blob_ids)
     return {blob: str(found[blob].doc["key"]) for blob in blob_ids}
 
 

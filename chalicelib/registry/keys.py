@@ -33,6 +33,8 @@ All reads are strongly consistent; there is no secondary index. Blob partitions 
 Free text inside a key is quoted, so that `#` only separates.
 """
 
+import hashlib
+import re
 import struct
 
 from chalicelib.registry.ports import LAST, Key
@@ -41,6 +43,7 @@ PROJECTS = "PROJECTS"
 TOKENS = "TOKENS"
 TICKETS = "TICKETS"
 DELETED = "DELETED"
+_RANDOM = re.compile(r"[0-9a-f]{20}\Z")
 READY, OPEN, ENDED = "V", "O", "X"
 
 
@@ -238,6 +241,23 @@ def of_events(project_id: str, month: str) -> str:
 def blob_object(project_id: str, random: str) -> str:
     """The object of a blob: a random key, because an upload needs it before any digest exists."""
     return f"blobs/{project_id}/{random}"
+
+
+def batch_object(project_id: str, random: str, blob_id: str) -> str:
+    """The object of one of many blobs planned together: all of a batch are listed by one prefix.
+
+    The name is bound to the blob. With a random part that only we choose, an object under it exists
+    only if its PUT was signed for this blob, so nobody can report it as another.
+    """
+    bound = hashlib.sha256(f"{random} {project_id} {blob_id}".encode()).hexdigest()[:32]
+    return f"blobs/{project_id}/{random}-{bound}"
+
+
+def batch_of(project_id: str, key: str, blob_id: str) -> str | None:
+    """The prefix of the batch that `key` was made in for this blob; None if it was not."""
+    random = key.removeprefix(f"blobs/{project_id}/").partition("-")[0]
+    bound = batch_object(project_id, random, blob_id)
+    return f"blobs/{project_id}/{random}-" if _RANDOM.match(random) and key == bound else None
 
 
 def manifest_object(project_id: str, digest: str) -> str:

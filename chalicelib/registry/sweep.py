@@ -187,6 +187,7 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
     key = keys.blob(project_id, blob)
     item = stores.table.get(key)
     if item is None:
+        parts.drop_list(stores, project_id, blob)  # of an upload that was never completed
         return True
     if item.attrs.get("state") == "live" and int(item.attrs.get("until", 0)) >= stores.now():
         return False  # leased: the next sweep looks again
@@ -211,7 +212,8 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
         stores.table.write(back)
         return True
     known = stores.table.get(keys.facts(project_id, blob))
-    objects = [str(item.doc["key"]), *parts.forget(stores, project_id, blob)]
+    objects = [str(item.doc["key"])]
+    parts.forget(stores, project_id, blob, objects[0])
     if known is not None and "table" in known.doc:
         objects.append(str(known.doc["table"]))
     stores.blobs.delete(objects)
@@ -219,7 +221,8 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
         stores.table.write(Delete(key, (Equal("rev", rev),)))
         stores.table.write(Delete(keys.facts(project_id, blob)))
     except ConditionFailed:
-        return True  # pushed again meanwhile, under a new object
+        return True  # pushed again meanwhile, under a new object; the part list is that one's too
+    parts.drop_list(stores, project_id, blob)
     report.freed_blobs += 1
     report.freed_bytes += int(item.doc["size"])
     return True

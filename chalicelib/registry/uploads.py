@@ -34,6 +34,8 @@ MAX_BATCH = 1000
 MAX_SINGLE = 5 * 1024**3
 MIN_PART = 5 * 1024**2
 MAX_PARTS = 10_000
+FEW = 16
+"""More single PUTs than these are verified by one LIST instead of a HEAD each."""
 
 
 def signed_request(signed: Signed) -> SignedRequest:
@@ -55,6 +57,8 @@ def plan(stores: Stores, by: str, project: str, request: PlanRequest) -> Plan:
     ids = [w.blob for w in request.want]
     have = blobs.live(stores, record.id, ids)
     have = {b: have[b] for b in have.keys() - blobs.lease(stores, record.id, have)}
+    many = sum(not d.parts and b not in have for b, d in zip(ids, wanted, strict=True)) > FEW
+    shared = stores.random() if many else ""
     plans: list[BlobPlan] = []
     for blob, digest in zip(ids, wanted, strict=True):
         if blob in have:
@@ -62,7 +66,7 @@ def plan(stores: Stores, by: str, project: str, request: PlanRequest) -> Plan:
         elif digest.parts:
             plans.append(_multipart(stores, by, record.id, blob, digest))
         else:
-            plans.append(_single(stores, record.id, blob, digest))
+            plans.append(_single(stores, record.id, blob, digest, shared))
     return Plan(tuple(plans))
 
 
@@ -72,9 +76,14 @@ def _register(stores: Stores, project_id: str, done: list[tuple[str, str]]) -> N
         if keys.project_of_object(key) != project_id:
             raise InvalidRequest(f"{key[:120]!r} is no upload of this project")
 
+    listed = _listed(stores, project_id, done)
+    blobs.note(stores, project_id, [blob for blob, _ in done])
+
     def one(pair: tuple[str, str]) -> None:
         blob, key = pair
-        blobs.register(stores, project_id, blob, blobs.verified(stores, blob, key))
+        head = listed.get(pair) or blobs.verified(stores, blob, key)
+        if blobs.claim(stores, project_id, blob, head):
+            parts.index(stores, project_id, blob, head, parts.of_single(blob))
 
     if len(done) == 1:
         one(done[0])
@@ -83,10 +92,40 @@ def _register(stores: Stores, project_id: str, done: list[tuple[str, str]]) -> N
         list(pool.map(one, done))
 
 
-def _single(stores: Stores, project_id: str, blob: str, digest: digests.BlobDigest) -> BlobPlan:
+def _listed(
+    stores: Stores, project_id: str, done: list[tuple[str, str]]
+) -> dict[tuple[str, str], Head]:
+    """Those of the PUTs that a list of their batch vouches for.
+
+    The name of such an object is bound to its blob, and only a PUT that was signed for that blob's
+    checksum and size can have made it: that it is there proves its bytes (`keys.batch_object`).
+    """
+    batches: dict[str, list[tuple[str, str]]] = {}
+    for blob, key in done:
+        if prefix := keys.batch_of(project_id, key, blob):
+            batches.setdefault(prefix, []).append((blob, key))
+    found: dict[tuple[str, str], Head] = {}
+    for prefix, pairs in batches.items():
+        if len(pairs) <= FEW:
+            continue
+        heads = {head.key: head for head in stores.blobs.list(prefix, limit=MAX_BATCH).heads}
+        for blob, key in pairs:
+            head = heads.get(key)
+            if head is not None and head.size == digests.parse_blob(blob).size:
+                found[blob, key] = head
+    return found
+
+
+def _single(
+    stores: Stores, project_id: str, blob: str, digest: digests.BlobDigest, batch: str
+) -> BlobPlan:
     if digest.size > MAX_SINGLE:
         raise TooLarge(f"{digest.size} bytes in one PUT; {MAX_SINGLE} at most", limit=MAX_SINGLE)
-    key = keys.blob_object(project_id, stores.random())
+    key = (
+        keys.batch_object(project_id, batch, blob)
+        if batch
+        else keys.blob_object(project_id, stores.random())
+    )
     signed = stores.blobs.sign_put(
         key, digests.to_base64(digest.sha256), digest.size, stores.sign_seconds
     )
@@ -209,23 +248,31 @@ def complete(stores: Stores, project: str, identifier: str, request: UploadCompl
     if expected.scheme != int(item.doc.get("scheme", digests.CUT_SCHEME)):
         raise InvalidRequest(f"the upload was opened for another cut scheme than {request.blob}")
     key, store_id = str(item.doc["key"]), str(item.doc["store_id"])
-    if blobs.live(stores, record.id, [request.blob]):  # somebody was faster, or we were before
+    there = blobs.live(stores, record.id, [request.blob]).get(request.blob)
+    if there is not None and there.doc["key"] != key:  # somebody was faster
         stores.blobs.abort_multipart(key, store_id)
         stores.table.write(Delete(item.key))
         return Stored(request.blob, expected.size)
-    stored: list[StoredPart] = []
-    try:
-        stored = stores.blobs.parts(key, store_id)
-        _check_parts(stored, expected, request.blob)
-        stores.blobs.complete_multipart(key, store_id, stored)
-    except NotFound:
-        pass  # completed before, and the answer was lost: the head below tells
+    _join(stores, record.id, key, store_id, request.blob)
     head = blobs.verified(stores, request.blob, key)
-    blobs.register(stores, record.id, request.blob, head)
-    if stored:
-        parts.record(stores, record.id, request.blob, head, stored)
+    if blobs.claim(stores, record.id, request.blob, head):
+        listed = parts.saved(stores, record.id, request.blob)
+        parts.index(stores, record.id, request.blob, head, listed)
     stores.table.write(Delete(item.key))
     return Stored(request.blob, expected.size)
+
+
+def _join(stores: Stores, project_id: str, key: str, store_id: str, blob: str) -> None:
+    """Saves the part list, then joins the parts: the store tells their digests only until then, and
+    the answer to joining thousands can be lost."""
+    try:
+        stored = stores.blobs.parts(key, store_id)
+        _check_parts(stored, digests.parse_blob(blob), blob)
+        blobs.note(stores, project_id, [blob])
+        parts.save(stores, project_id, blob, stored)
+        stores.blobs.complete_multipart(key, store_id, stored)
+    except NotFound:
+        pass  # joined before: the object's head tells
 
 
 def _check_parts(stored: list[StoredPart], expected: digests.BlobDigest, blob: str) -> None:

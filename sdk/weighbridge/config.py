@@ -6,6 +6,7 @@ here touches the network.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,13 @@ from urllib.parse import urlsplit
 
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.files import write_atomically
+
+CACHE_LIMIT = 20 * 1024**3
+_UNITS = {
+    "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(B|[KMGT]i?B)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,40 @@ def path(env: Mapping[str, str] | None = None) -> Path:
 
 
 def cache_folder(env: Mapping[str, str] | None = None) -> Path:
-    """Where journals are kept: `$WEIGHBRIDGE_CACHE`, else under `~/.cache`."""
+    """Where journals and pulled files are kept: `$WEIGHBRIDGE_CACHE`, else under `~/.cache`."""
     env = os.environ if env is None else env
     if named := env.get("WEIGHBRIDGE_CACHE"):
         return Path(named)
     base = env.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     return Path(base) / "weighbridge"
+
+
+def cache_limit(env: Mapping[str, str] | None = None) -> int:
+    """How many bytes of pulled files are kept: `$WEIGHBRIDGE_CACHE_LIMIT`, else what
+    `save_cache_limit` stored in the cache folder, else 20 GiB."""
+    env = os.environ if env is None else env
+    if named := env.get("WEIGHBRIDGE_CACHE_LIMIT"):
+        return size(named, "WEIGHBRIDGE_CACHE_LIMIT")
+    try:
+        stored = (cache_folder(env) / "limit").read_text("ascii")
+    except (OSError, ValueError):
+        return CACHE_LIMIT
+    return size(stored, "the stored limit of the cache")
+
+
+def save_cache_limit(limit: int, env: Mapping[str, str] | None = None) -> None:
+    """Stores the limit in the cache folder."""
+    folder = cache_folder(env)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(folder / "limit", str(limit).encode("ascii"))
+
+
+def size(text: str, what: str = "the size") -> int:
+    """`20GiB`, `500 MB` or `1024` as bytes, or `InvalidRequest` that names `what`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidRequest(f"{what} is {text[:40]!r}, which is no size; write such as 20GiB or 0")
+    return int(float(match[1]) * _UNITS[(match[2] or "B").lower()])
 
 
 def normal_url(url: str) -> str:

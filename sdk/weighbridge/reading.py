@@ -1,36 +1,65 @@
 """Pulling: which files a reference means, proved by their manifest, and where to get them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from weighbridge import config
 from weighbridge.client import Client
-from weighbridge.contract import manifests, types
+from weighbridge.contract import manifests, references, types
 from weighbridge.contract.errors import IntegrityError, NotFound
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.references import Reference
+from weighbridge.contract.references import CheckpointSelector, Reference, VersionSelector
 from weighbridge.results import PullResult
+from weighbridge.transfer.cache import Cache
+from weighbridge.transfer.clone import Link
 from weighbridge.transfer.download import Downloader
 from weighbridge.transfer.progress import Progress
 from weighbridge.writing import Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which files: those that match a pattern (all, without any) and none of the excluded."""
+
+    patterns: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def of(self, entries: Sequence[FileEntry], chosen: Reference) -> tuple[FileEntry, ...]:
+        """The wanted ones; `NotFound` if the patterns leave none."""
+        wanted = tuple(entry for entry in entries if self._wants(entry.path))
+        if wanted or not (self.patterns or self.exclude):
+            return wanted
+        but = f", {', '.join(self.exclude)} excluded" if self.exclude else ""
+        raise NotFound(f"no file of {chosen} matches {', '.join(self.patterns) or '*'}{but}")
+
+    def _wants(self, path: str) -> bool:
+        if any(fnmatchcase(path, pattern) for pattern in self.exclude):
+            return False
+        return not self.patterns or any(fnmatchcase(path, pattern) for pattern in self.patterns)
+
+
 def pull(
     client: Client,
     chosen: Reference,
+    manifest: str,
     folder: Path | None,
-    patterns: Sequence[str],
+    choice: Choice,
     *,
     force: bool,
     progress: Progress | None,
     clock: Clock,
+    link: Link = "auto",
 ) -> PullResult:
     """See `Registry.pull`; `chosen` names version and checkpoint by number."""
-    wanted, manifest = files(client, chosen, patterns)
+    cache = local_cache(link)
+    found, manifest = files(client, chosen, manifest, cache)
+    wanted = choice.of(found, chosen)
     number, checkpoint = numbers(chosen)
     if folder is None:
         folder = Path(f"{chosen.model}-{number}" + (f"-{checkpoint}" if checkpoint else ""))
-    received = Downloader(_signer(client, chosen), client.pool, progress).fetch(
+    received = Downloader(signer(client, chosen), client.pool, progress, cache=cache).fetch(
         wanted, folder, force=force, label=str(chosen)
     )
     return PullResult(
@@ -47,15 +76,42 @@ def pull(
     )
 
 
+def local_cache(link: Link = "auto") -> Cache:
+    """The cache of this machine, as it is configured."""
+    return Cache(config.cache_folder(), config.cache_limit(), link)
+
+
+def resolve(client: Client, wanted: Reference) -> tuple[Reference, str]:
+    """`wanted` with numbers, and the digest of its manifest where that had to be asked for."""
+    selector, checkpoint = wanted.version or references.LATEST, wanted.checkpoint
+    at = (wanted.project, wanted.model, selector)
+    if checkpoint is not None:
+        if selector.kind == "number" and checkpoint.kind == "number":
+            return wanted, ""
+        found = client.checkpoint(*at, checkpoint)
+        number, manifest = found.version, found.manifest
+        checkpoint = CheckpointSelector("number", str(found.number))
+    elif selector.kind == "number":
+        return wanted, ""
+    else:
+        version = client.version(*at)
+        number, manifest = version.number, version.manifest
+    chosen = VersionSelector("number", str(number))
+    return Reference(wanted.project, wanted.model, chosen, checkpoint), manifest
+
+
 def files(
-    client: Client, chosen: Reference, patterns: Sequence[str] = ()
+    client: Client, chosen: Reference, manifest: str = "", cache: Cache | None = None
 ) -> tuple[tuple[FileEntry, ...], str]:
-    """The wanted files and the digest of the manifest, which all files together must yield."""
+    """The files and the digest of the manifest, which all files together must yield. What the cache
+    knows of that manifest is not asked for."""
     version, number = numbers(chosen)
     at = (chosen.project, chosen.model, version)
     found: list[FileEntry] = []
-    manifest, page = "", None
+    page = None
     while True:
+        if manifest and cache is not None and (known := cache.manifest(manifest)) is not None:
+            return known, manifest
         part = (
             client.checkpoint_files(*at, number, page=page)
             if number
@@ -68,14 +124,9 @@ def files(
     entries = manifests.checked(found)
     if manifest and manifests.digest(entries) != manifest:
         raise IntegrityError(f"the list of files of {chosen} is not what its manifest says")
-    wanted = tuple(
-        entry
-        for entry in entries
-        if not patterns or any(fnmatchcase(entry.path, pattern) for pattern in patterns)
-    )
-    if patterns and not wanted:
-        raise NotFound(f"no file of {chosen} matches {', '.join(patterns)}")
-    return wanted, manifest
+    if manifest and cache is not None:
+        cache.keep_manifest(manifest, entries)
+    return entries, manifest
 
 
 def numbers(chosen: Reference) -> tuple[int, int]:
@@ -84,7 +135,7 @@ def numbers(chosen: Reference) -> tuple[int, int]:
     return version, chosen.checkpoint.number if chosen.checkpoint else 0
 
 
-def _signer(client: Client, chosen: Reference) -> Callable[[Sequence[str]], types.Downloads]:
+def signer(client: Client, chosen: Reference) -> Callable[[Sequence[str]], types.Downloads]:
     version, number = numbers(chosen)
     at = (chosen.project, chosen.model, version)
 

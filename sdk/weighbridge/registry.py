@@ -5,20 +5,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from weighbridge import config, reading
+from weighbridge import config, reading, tensor_pulls
 from weighbridge.client import Client
 from weighbridge.client.session import VersionLike
 from weighbridge.contract import references, types
 from weighbridge.contract.errors import InvalidName
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.references import CheckpointSelector, Reference, VersionSelector
-from weighbridge.results import PullResult, PushResult
+from weighbridge.contract.references import CheckpointSelector, Reference
+from weighbridge.results import PullResult, PushResult, TensorData, TensorsResult
 from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
+from weighbridge.transfer.clone import Link
 from weighbridge.transfer.progress import Progress
 from weighbridge.writing import Clock, Draft, publish_checkpoint, publish_version
 
-__all__ = ["PullResult", "PushResult", "Registry"]
+__all__ = ["PullResult", "PushResult", "Registry", "TensorData", "TensorsResult"]
 
 
 class Registry:
@@ -175,42 +176,65 @@ class Registry:
         files: str | Iterable[str] = (),
         force: bool = False,
         progress: Progress | None = None,
+        exclude: str | Iterable[str] = (),
+        link: Link = "auto",
     ) -> PullResult:
         """Downloads a version or checkpoint (`p/m`, `p/m@3`, `p/m@prod:best`) and verifies it.
 
         `to` is the folder, by default `MODEL-VERSION` here. `files` limits it to paths that match a
-        pattern (`*.json`). An identical file that is there is left alone; a different one is an
-        `AlreadyExists` unless `force`. An interrupted pull continues when it is run again.
+        pattern (`*.json`), `exclude` leaves such out. An identical file that is there is left alone;
+        a different one is an `AlreadyExists` unless `force`. What this machine pulled before is not
+        fetched again; `link` says how files share bytes with the cache: `auto`, `copy`, `hard` or
+        `reflink`. An interrupted pull continues when it is run again.
         """
         clock = Clock(self.client)
+        chosen, manifest = reading.resolve(self.client, parse(ref))
         return reading.pull(
             self.client,
-            self.resolve(ref),
+            chosen,
+            manifest,
             Path(to) if to is not None else None,
-            (files,) if isinstance(files, str) else tuple(files),
+            reading.Choice(_texts(files), _texts(exclude)),
             force=force,
             progress=progress,
             clock=clock,
+            link=link,
+        )
+
+    def tensor(self, ref: str, name: str, file: str = "") -> TensorData:
+        """One tensor of a safetensors file of a version or checkpoint: its bytes, dtype and shape.
+
+        Fetches the headers and that tensor, not the file. `file` is a pattern that limits which
+        files are looked through. `verified` tells whether parts with known digests cover it.
+        """
+        return tensor_pulls.one(self.client, parse(ref), name, file)
+
+    def pull_tensors(
+        self,
+        ref: str,
+        names: str | Iterable[str],
+        to: PathLike | None = None,
+        files: str | Iterable[str] = (),
+        force: bool = False,
+    ) -> TensorsResult:
+        """Writes a safetensors file with just these tensors of a version or checkpoint.
+
+        `to` is the file, by default `MODEL-VERSION-tensors.safetensors` here; see `tensor`.
+        """
+        return tensor_pulls.some(
+            self.client,
+            parse(ref),
+            _texts(names),
+            Path(to) if to is not None else None,
+            _texts(files),
+            force=force,
+            clock=Clock(self.client),
         )
 
     def resolve(self, ref: str) -> Reference:
         """`ref` with numbers in place of aliases, labels, `latest`, `last` and `best`. Asks
         nothing where it has numbers already."""
-        wanted = parse(ref)
-        selector, checkpoint = wanted.version or references.LATEST, wanted.checkpoint
-        at = (wanted.project, wanted.model, selector)
-        if checkpoint is not None:
-            if selector.kind == "number" and checkpoint.kind == "number":
-                return wanted
-            found = self.client.checkpoint(*at, checkpoint)
-            number = found.version
-            checkpoint = CheckpointSelector("number", str(found.number))
-        elif selector.kind == "number":
-            return wanted
-        else:
-            number = self.client.version(*at).number
-        chosen = VersionSelector("number", str(number))
-        return Reference(wanted.project, wanted.model, chosen, checkpoint)
+        return reading.resolve(self.client, parse(ref))[0]
 
     def files(self, ref: str) -> tuple[FileEntry, ...]:
         """The files of a version or checkpoint by path, verified against its manifest."""
@@ -334,6 +358,10 @@ class Registry:
 def parse(ref: str) -> Reference:
     """`ref` as a reference."""
     return references.parse(ref)
+
+
+def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _model(text: str) -> Reference:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,36 @@ class PullResult:
     requests: int
     manifest: str
     checkpoint: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TensorData:
+    """One tensor: its bytes as the file holds them (row by row, little-endian), and what they are.
+
+    `verified` says whether parts with known digests cover the bytes; if not, only the connection
+    vouches for them. `bytes(tensor)` is `tensor.data`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+    file: str
+    verified: bool
+
+    def __bytes__(self) -> bytes:
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class TensorsResult:
+    """A safetensors file at `path` that holds the wanted tensors (`verified`: see `TensorData`)."""
+
+    reference: str
+    path: Path
+    tensors: tuple[Tensor, ...]
+    size: int
+    received_bytes: int
+    verified: bool
+    seconds: float
+    requests: int

@@ -130,6 +130,12 @@ class Guard:
         self._need("PutObject", target)
         return self._inner.adopt(source, etag, target)
 
+    def sign_copy(self, key, upload, number, source, *arguments):
+        """So does the copy of a part that a client carries out."""
+        self._need("PutObject", key)
+        self._need("GetObject", source.key)
+        return self._inner.sign_copy(key, upload, number, source, *arguments)
+
     def delete(self, keys):
         """Each object is its own right."""
         for key in keys:

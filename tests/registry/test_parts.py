@@ -4,19 +4,34 @@ import hashlib
 
 import pytest
 
-from chalicelib.registry import blobs, keys, projects, sweep, uploads
+from chalicelib.registry import (
+    blobs,
+    downloads,
+    keys,
+    parts,
+    projects,
+    publishing,
+    sweep,
+    uploads,
+    versions,
+)
 from chalicelib.registry.ports import Update
 from tests.registry.test_uploads import CONTENT, MIB, begin, blob_of, complete, parts_of, send
-from tests.registry_world import setup_model
-from weighbridge.contract import cuts, digests
+from tests.registry_world import key_of, setup_model
+from tests.registry_world import upload as upload_small
+from weighbridge.contract import cuts, digests, manifests
 from weighbridge.contract.digests import Sha256
 from weighbridge.contract.errors import InvalidRequest, TooLarge, Unsupported
+from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import (
+    DownloadRequest,
     KnownPart,
     LookRequest,
     NewUpload,
+    NewVersion,
     PartsRequest,
     UploadComplete,
+    VersionCommit,
 )
 
 TUNED = [b"a" * 5 * MIB, b"c" * 5 * MIB, b"other tail"]
@@ -152,3 +167,176 @@ def test_looking_has_a_limit(stores):
     """A thousand parts may be asked after at once."""
     with pytest.raises(TooLarge):
         uploads.look(stores, "vision", LookRequest((KnownPart("0" * 64, 5 * MIB),) * 1001))
+
+
+def item_of(stores, data):
+    """The item of a part."""
+    project_id = projects.find(stores, "vision").id
+    return stores.table.get(keys.part(project_id, digests.sha256_of(data), len(data)))
+
+
+def test_a_file_of_one_put_is_a_part_that_others_can_copy(registry):
+    """Five MiB or more in one PUT are known as a part, until the blob is collected."""
+    stores, clock = registry
+    upload_small(stores, "vision", {"large": CONTENT[0], "small": b"tail"})
+    assert known(stores, CONTENT) == (True, False, False)
+    plan = actions(stores, begin(stores, CONTENT), CONTENT)[0]
+    assert (plan.action, stores.blobs.execute(plan.request).status) == ("copy", 200)
+    clock.time += 2 * stores.lease_seconds
+    sweep.run(stores)
+    assert known(stores, CONTENT) == (False, False, False)
+    assert item_of(stores, CONTENT[0]) is None
+
+
+def crash(*arguments):
+    """Stands for the end of a process."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [(blobs, "verified"), (blobs, "claim"), (parts, "index")],
+    ids=["joined", "listed", "claimed"],
+)
+def test_a_completion_that_dies_on_the_way_still_leaves_an_index(
+    stores, monkeypatch, owner, method
+):
+    """The digests of parts are not lost with the answer to joining them, or with the process."""
+    upload = begin(stores)
+    send(stores, upload)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, method, crash)
+        with pytest.raises(KeyboardInterrupt):
+            complete(stores, upload)
+    assert complete(stores, upload).blob == blob_of(CONTENT)
+    assert known(stores, CONTENT) == (True, True, True)
+
+
+def test_the_part_list_of_an_upload_that_was_never_joined_is_removed(registry, monkeypatch):
+    """The note for the sweep is written before the list."""
+    stores, clock = registry
+    upload = begin(stores)
+    send(stores, upload)
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.blobs, "complete_multipart", crash)
+        with pytest.raises(KeyboardInterrupt):
+            complete(stores, upload)
+    assert len(stores.blobs.list("parts/").heads) == 1
+    clock.time += 2 * stores.lease_seconds
+    sweep.run(stores)
+    assert stores.blobs.list("parts/").heads == ()
+
+
+def test_two_pushes_of_the_same_file_leave_one_object_and_its_index(registry):
+    """The slower of two uploads frees its parts; parts are copied from the object that stayed."""
+    stores, clock = registry
+    first, second = begin(stores), begin(stores)
+    send(stores, first)
+    send(stores, second)
+    assert complete(stores, first) == complete(stores, second)
+    clock.time += stores.lease_seconds // 2
+    sweep.run(stores)
+    assert len(stores.blobs.list("blobs/").heads) == 1
+    assert known(stores, CONTENT) == (True, True, True)
+    plan = actions(stores, begin(stores, TUNED), TUNED)[0]
+    assert (plan.action, stores.blobs.execute(plan.request).status) == ("copy", 200)
+
+
+def test_a_loser_at_the_very_end_does_not_take_the_index(stores, monkeypatch):
+    """If another object got the name while ours was joined, part items keep pointing to that one."""
+    first, second = begin(stores), begin(stores)
+    send(stores, first)
+    send(stores, second)
+    verified, asked = blobs.verified, []
+
+    def other_wins(*arguments):
+        if not asked:
+            asked.append(1)
+            complete(stores, first)
+        return verified(*arguments)
+
+    monkeypatch.setattr(blobs, "verified", other_wins)
+    complete(stores, second)
+    project_id = projects.find(stores, "vision").id
+    winner = blobs.object_keys(stores, project_id, [blob_of(CONTENT)])[blob_of(CONTENT)]
+    assert {item_of(stores, data).doc["key"] for data in CONTENT} == {winner}
+    assert known(stores, CONTENT) == (True, True, True)
+
+
+@pytest.mark.parametrize("moment", ["before the items go", "after the object went"])
+def test_a_push_during_the_collection_of_its_blob_keeps_its_parts(registry, monkeypatch, moment):
+    """Who takes over the name of a blob that is being collected keeps index and part list."""
+    stores, clock = registry
+    stored(stores)
+    clock.time += 2 * stores.lease_seconds
+    forget, delete, pushed = parts.forget, stores.blobs.delete, []
+
+    def push():
+        if not pushed:
+            pushed.append(1)
+            stored(stores)
+
+    def forget_after(*arguments):
+        push()
+        forget(*arguments)
+
+    def delete_before(names):
+        delete(names)
+        push()
+
+    if moment == "before the items go":
+        monkeypatch.setattr(parts, "forget", forget_after)
+    else:
+        monkeypatch.setattr(stores.blobs, "delete", delete_before)
+    sweep.run(stores)
+    assert pushed
+    assert known(stores, CONTENT) == (True, True, True)
+    assert len(stores.blobs.list("parts/").heads) == 1
+
+
+def test_an_item_of_an_object_that_was_replaced_is_not_offered(registry):
+    """A part item counts only while its blob still is that object."""
+    stores, _ = registry
+    blob = stored(stores)
+    key = keys.blob(projects.find(stores, "vision").id, blob)
+    item = stores.table.get(key)
+    stores.table.write(Update(key, doc={**item.doc, "key": "blobs/p/another"}))
+    assert known(stores, CONTENT) == (False, False, False)
+
+
+def test_looking_renews_a_lease_that_is_about_to_end(registry):
+    """A source that was offered stays until the copy, however late it was found."""
+    stores, clock = registry
+    stored(stores)
+    clock.time += stores.lease_seconds - 1
+    assert known(stores, CONTENT) == (True, True, True)
+    clock.time += 600
+    assert sweep.run(stores).freed_blobs == 0
+    plan = actions(stores, begin(stores, TUNED), TUNED)[0]
+    assert stores.blobs.execute(plan.request).status == 200
+
+
+def test_equal_parts_of_one_file_are_indexed_once(stores):
+    """A file that repeats itself is stored and found like any other."""
+    content = [b"z" * 5 * MIB, b"z" * 5 * MIB, b"z" * 5 * MIB]
+    stored(stores, content)
+    assert known(stores, content) == (True, True, True)
+    plans = actions(stores, begin(stores, [*content, b"end"]), content)
+    assert [stores.blobs.execute(plan.request).status for plan in plans] == [200, 200, 200]
+
+
+def test_downloads_offer_the_part_list(stores):
+    """Each part of a pull can be verified by itself; a file of one PUT has no list."""
+    blob, size = stored(stores), sum(len(data) for data in CONTENT)
+    whole = FileEntry("big.bin", size, digests.sha256_of(b"".join(CONTENT)), blob)
+    entries = (whole, *upload_small(stores, "vision", {"small": b"one"}))
+    version = publishing.begin(stores, "ann", "vision", "digits", NewVersion(key_of("parts")))
+    commit = VersionCommit(manifests.digest(entries), entries)
+    publishing.commit(stores, "ann", "vision", "digits", version.number, commit)
+    project_id = projects.find(stores, "vision").id
+    request = DownloadRequest((blob, entries[1].blob))
+    big, small = downloads.sign(stores, project_id, commit.manifest, request).items
+    assert cuts.decode(stores.blobs.execute(big.parts).body) == parts_of(CONTENT)
+    assert stores.blobs.execute(big.request).body == b"".join(CONTENT)
+    assert small.parts is None
+    assert versions.files(stores, project_id, commit.manifest)

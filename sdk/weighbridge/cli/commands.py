@@ -83,8 +83,11 @@ COMMANDS: tuple[Command, ...] = (
         (
             "weighbridge pull vision/digits@production --to model",
             "weighbridge pull vision/digits@2 --file '*.json' --file '*.txt'",
+            "weighbridge pull vision/digits@2 --exclude '*.json' --to weights --link copy",
+            "weighbridge pull vision/digits@2 --tensor fc.weight --to fc.safetensors",
         ),
-        notes="An interrupted pull continues when the same command is run again.",
+        notes="An interrupted pull continues when the same command is run again. With --tensor only "
+        "those tensors are fetched.",
         resumes=True,
     ),
     Command(
@@ -107,6 +110,20 @@ COMMANDS: tuple[Command, ...] = (
             "weighbridge checkpoint pull vision/digits@1:best=loss --to checkpoint",
         ),
         resumes=True,
+    ),
+    Command(
+        "cache ls",
+        "read",
+        "List the pulled files that are kept on this machine.",
+        "caching:ls",
+        ("weighbridge cache ls", "weighbridge cache ls --json"),
+    ),
+    Command(
+        "cache verify",
+        "read",
+        "Read the kept files and remove those that were damaged.",
+        "caching:verify",
+        ("weighbridge cache verify",),
     ),
     Command(
         "token ls",
@@ -261,6 +278,22 @@ COMMANDS: tuple[Command, ...] = (
         "Make a token worthless at once.",
         "tokens:revoke",
         ("weighbridge token revoke 3f9a1c",),
+    ),
+    Command(
+        "cache rm",
+        "change",
+        "Remove kept files from this machine (all unless named).",
+        "caching:rm",
+        ("weighbridge cache rm --dry-run", "weighbridge cache rm"),
+        notes="A file that another process reads at the moment stays.",
+    ),
+    Command(
+        "cache limit",
+        "change",
+        "Show or set how many bytes of pulled files are kept.",
+        "caching:limit",
+        ("weighbridge cache limit 50GiB",),
+        notes="What was used longest ago goes first. WEIGHBRIDGE_CACHE_LIMIT goes before this.",
     ),
     Command(
         "login",

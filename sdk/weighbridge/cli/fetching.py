@@ -6,6 +6,7 @@ from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.screen import clean, human_size, plural
 from weighbridge.contract import references
+from weighbridge.contract.errors import InvalidRequest
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -19,6 +20,19 @@ def _arguments(parser: ArgumentParser) -> None:
         default=[],
         help="only files that match, such as '*.json' (may be given more than once)",
     )
+    parser.add_argument(
+        "--exclude",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="no files that match (may be given more than once)",
+    )
+    parser.add_argument(
+        "--link",
+        choices=("auto", "copy", "hard", "reflink"),
+        default="auto",
+        help="how files share bytes with the cache (default: auto: clones where there are any)",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that differ")
     parsing.transfers(parser)
     parsing.reads(parser)
@@ -28,6 +42,13 @@ def pull_arguments(parser: ArgumentParser) -> None:
     """Arguments of `pull`."""
     parser.add_argument(
         "ref", metavar="REF", help="the version (without @: the latest) or checkpoint"
+    )
+    parser.add_argument(
+        "--tensor",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this tensor, into the safetensors file --to (may be given more than once)",
     )
     _arguments(parser)
 
@@ -41,7 +62,9 @@ def checkpoint_pull_arguments(parser: ArgumentParser) -> None:
 
 
 def pull(args: Namespace, context: Context) -> int:
-    """Downloads a version or checkpoint."""
+    """Downloads a version or checkpoint, or some of its tensors."""
+    if args.tensor:
+        return _pull_tensors(str(references.parse(args.ref)), args, context)
     return _pull(str(references.parse(args.ref)), args, context)
 
 
@@ -50,10 +73,46 @@ def checkpoint_pull(args: Namespace, context: Context) -> int:
     return _pull(str(targets.checkpoint(args.ref)), args, context)
 
 
+def _pull_tensors(ref: str, args: Namespace, context: Context) -> int:
+    if args.exclude or args.link != "auto":
+        raise InvalidRequest("--tensor goes with --file, --force and --to only")
+    with context.registry(args) as registry:
+        done = registry.pull_tensors(ref, tuple(args.tensor), args.to, tuple(args.file), args.force)
+    screen = context.screen
+    if args.json:
+        screen.json(
+            {
+                "reference": done.reference,
+                "path": str(done.path),
+                "size": done.size,
+                "verified": done.verified,
+                "received_bytes": done.received_bytes,
+                "seconds": done.seconds,
+                "requests": done.requests,
+                "tensors": done.tensors,
+            }
+        )
+        return 0
+    screen.line(
+        f"pulled {plural(len(done.tensors), 'tensor')} of {clean(done.reference)} to "
+        f"{clean(str(done.path))}: {human_size(done.size)} "
+        f"(received {human_size(done.received_bytes)}) in {done.seconds:.1f} s"
+    )
+    if not done.verified:
+        screen.remark("not verified by digests: the server has no part list of that file")
+    return 0
+
+
 def _pull(ref: str, args: Namespace, context: Context) -> int:
     with context.registry(args) as registry:
         done = registry.pull(
-            ref, args.to, tuple(args.file), args.force, progress=context.progress(args)
+            ref,
+            args.to,
+            tuple(args.file),
+            args.force,
+            progress=context.progress(args),
+            exclude=tuple(args.exclude),
+            link=args.link,
         )
     screen = context.screen
     if args.json:

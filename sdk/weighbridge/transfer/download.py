@@ -1,9 +1,10 @@
 """Blobs to files: ranges in parallel, written in place, verified, resumed. Never leaves a half file
 under its name."""
 
-import random
+import secrets
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,18 +12,18 @@ from functools import partial
 from pathlib import Path
 
 from weighbridge.contract.digests import parse_blob
-from weighbridge.contract.errors import RegistryError, TransferError
+from weighbridge.contract.errors import AlreadyExists, IntegrityError, TransferError
 from weighbridge.contract.manifests import FileEntry, checked
-from weighbridge.contract.types import Downloads, SignedRequest
-from weighbridge.http import Broken, Pool, Response, Unreachable
-from weighbridge.transfer import hashing, plan, target
+from weighbridge.contract.types import Download, Downloads, Part, SignedRequest
+from weighbridge.http import Pool
+from weighbridge.transfer import places, plan, ranges, target
+from weighbridge.transfer.cache import Cache
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.partial import Partial
 from weighbridge.transfer.progress import Progress, Silent
 from weighbridge.transfer.tally import Tally
 
 WORKERS = 8
-ATTEMPTS = 8
 _HASHERS = 2
 _STRIKES = 3
 
@@ -38,7 +39,8 @@ class Received:
 
 
 class Downloader:
-    """Fetches files of one version or checkpoint; `sign` asks its server for downloads."""
+    """Fetches files of one version or checkpoint; `sign` asks its server for downloads. With a
+    `cache`, what this machine has already is not fetched."""
 
     def __init__(
         self,
@@ -46,14 +48,18 @@ class Downloader:
         pool: Pool,
         progress: Progress | None = None,
         workers: int = WORKERS,
+        cache: Cache | None = None,
     ) -> None:
         self._sign = sign
         self._pool = pool
         self._progress = progress or Silent()
         self._workers = workers
+        self._cache = cache
         self._tally = Tally(self._progress)
         self._lock = threading.Lock()
         self._again: list[FileEntry] = []
+        self._wrong: Counter[str] = Counter()
+        self._open: list[Partial] = []
 
     def fetch(
         self, files: Sequence[FileEntry], folder: Path, *, force: bool = False, label: str = "pull"
@@ -62,10 +68,14 @@ class Downloader:
         one that holds other content is an error unless `force`."""
         files = checked(files)
         self._tally = Tally(self._progress)
+        self._wrong.clear()
         self._progress.start(sum(entry.size for entry in files), label)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             missing = self._missing(files, folder, force)
+            if missing and self._cache is not None:
+                self._cache.prepare(folder)
+                missing = [e for e in missing if not self._from_cache(e, folder, force)]
             first: dict[str, FileEntry] = {}
             for entry in missing:
                 first.setdefault(entry.blob, entry)
@@ -73,6 +83,8 @@ class Downloader:
             for entry in missing:
                 if first[entry.blob] is not entry:
                     self._copy(folder, first[entry.blob], entry, force)
+            if missing and self._cache is not None:
+                self._cache.trim()
         except OSError as error:
             raise TransferError(f"a file cannot be written: {error}") from error
         finally:
@@ -80,11 +92,11 @@ class Downloader:
         return Received(self._tally.sent_bytes, self._tally.reused_bytes)
 
     def _missing(self, files: Sequence[FileEntry], folder: Path, force: bool) -> list[FileEntry]:
-        places = [target.place(folder, entry.path) for entry in files]
-        there = [(p, e) for p, e in zip(places, files, strict=True) if target.occupied(p)]
+        standing = [target.place(folder, entry.path) for entry in files]
+        there = [(p, e) for p, e in zip(standing, files, strict=True) if target.occupied(p)]
         same: set[str] = set()
         with ThreadPoolExecutor(_HASHERS, thread_name_prefix="weighbridge-read") as pool:
-            found = pool.map(lambda pair: target.present(*pair), there)
+            found = pool.map(lambda pair: self._present(*pair), there)
             for (place, entry), equal in zip(there, found, strict=True):
                 if equal:
                     same.add(entry.path)
@@ -93,20 +105,42 @@ class Downloader:
                     raise target.refuse(place)
         return [entry for entry in files if entry.path not in same]
 
+    def _present(self, place: Path, entry: FileEntry) -> bool:
+        if self._cache is not None and self._cache.holds(place, entry):
+            return True
+        if not target.present(place, entry):
+            return False
+        if self._cache is not None:
+            self._cache.note(place, entry)
+        return True
+
+    def _from_cache(self, entry: FileEntry, folder: Path, force: bool) -> bool:
+        assert self._cache is not None
+        place = target.place(folder, entry.path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{secrets.token_hex(12)}.part")
+        try:
+            if not self._cache.take(entry, draft):
+                return False
+            self._install(draft, place, entry, force)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._cache.note(place, entry)
+        self._tally.reused(entry.size)
+        return True
+
     def _fetch(self, files: Sequence[FileEntry], folder: Path, force: bool) -> None:
         strikes = 0
         while files:
             self._again = []
             before = self._tally.sent_bytes
-            with Crew(self._workers, "fetch") as crew:
-                for batch in plan.batches(files):
-                    answer = self._sign([entry.blob for entry in batch])
-                    requests = {item.blob: item.request for item in answer.items}
-                    for entry in batch:
-                        request = requests.get(entry.blob)
-                        if request is None or request.method != "GET":
-                            raise TransferError(f"the server does not say how to get {entry.path}")
-                        self._begin(crew, entry, folder, request, force)
+            try:
+                with Crew(self._workers, "fetch") as crew:
+                    self._submit(crew, files, folder, force)
+            finally:
+                for file in self._open:
+                    file.close()
+                self._open = []
             files = self._again
             strikes = 0 if self._tally.sent_bytes > before else strikes + 1
             if files and strikes >= _STRIKES:
@@ -114,17 +148,31 @@ class Downloader:
                     f"the store refuses {files[0].path} with every new request; is its clock right?"
                 )
 
+    def _submit(self, crew: Crew, files: Sequence[FileEntry], folder: Path, force: bool) -> None:
+        for batch in plan.batches(files):
+            offered = {item.blob: item for item in self._sign([e.blob for e in batch]).items}
+            for entry in batch:
+                item = offered.get(entry.blob)
+                if item is None or item.request.method != "GET":
+                    raise TransferError(f"the server does not say how to get {entry.path}")
+                self._begin(crew, entry, folder, item, force)
+
     def _begin(
-        self, crew: Crew, entry: FileEntry, folder: Path, request: SignedRequest, force: bool
+        self, crew: Crew, entry: FileEntry, folder: Path, item: Download, force: bool
     ) -> None:
-        file = Partial(entry, parse_blob(entry.blob), target.place(folder, entry.path))
-        ranges = file.begin()
-        left = _Left(len(ranges))
-        self._tally.reused(entry.size - sum(span.size for span in ranges))
-        if not ranges:
+        blob = parse_blob(entry.blob)
+        parts: tuple[Part, ...] = ()
+        if item.parts is not None and blob.parts:
+            parts = ranges.part_list(self._pool, item.parts, blob)
+        file = Partial(entry, blob, target.place(folder, entry.path), parts)
+        self._open = [*(other for other in self._open if other.busy), file]
+        spans = file.begin()
+        left = _Left(len(spans))
+        self._tally.reused(entry.size - sum(span.size for span in spans))
+        if not spans:
             crew.submit(partial(self._follow, crew, file, force))
-        for span in ranges:
-            crew.submit(partial(self._range, crew, file, span, request, left, force))
+        for span in spans:
+            crew.submit(partial(self._range, crew, file, span, item.request, left, force))
 
     def _range(
         self,
@@ -136,84 +184,75 @@ class Downloader:
         force: bool,
     ) -> None:
         if not left.stale:
-            if self._get(crew, file, span, request):
-                file.wrote(span.number)
-            else:
+            try:
+                file.wrote(span, self._get(crew, file, span, request))
+            except ranges.Expired:
                 left.stale = True
+            except IntegrityError:
+                if len(file.reading.ranges) == 1:
+                    file.discard()
+                raise
         if left.last() and left.stale:
+            file.close()
             with self._lock:
                 self._again.append(file.entry)
         elif not left.stale:
             self._follow(crew, file, force)
 
+    def _get(self, crew: Crew, file: Partial, span: plan.Span, request: SignedRequest) -> str:
+        entry = file.entry
+
+        def take(offset: int, data: memoryview) -> None:
+            file.write(offset, data)
+            self._tally.received(len(data))
+
+        return ranges.fetch(
+            self._pool, crew, request, span, entry.size, entry.path, take, file.expected(span)
+        )
+
     def _follow(self, crew: Crew, file: Partial, force: bool) -> None:
         if not file.follow(crew.stopping):
             return
+        entry = file.entry
         if file.right():
+            places.set_back(file.draft)
+            if self._cache is not None:
+                self._cache.keep(file.draft, entry)
+            self._install(file.draft, file.target, entry, force)
             file.forget()
-            target.install(file.draft, file.target, force=force)
+            if self._cache is not None:
+                self._cache.note(file.target, entry)
             return
         file.discard()
-        if not file.resumed:
-            raise target.mismatch(file.entry)
-        # What an earlier run left was damaged meanwhile: once more, from nothing.
         with self._lock:
-            self._again.append(file.entry)
+            # A wrong byte may come from the wire, or from a draft that was damaged meanwhile.
+            self._wrong[entry.path] += 1
+            if self._wrong[entry.path] >= ranges.WRONG:
+                raise target.mismatch(entry)
+            self._again.append(entry)
 
-    def _get(self, crew: Crew, file: Partial, span: plan.Span, request: SignedRequest) -> bool:
-        """Fetches one range into the draft; False if a new request must be asked for."""
-        if not span.size:
-            return True
-        at, end = span.offset, span.offset + span.size
-        view = memoryview(bytearray(min(hashing.BLOCK, span.size)))
-        attempt = 0
-        while True:
-            crew.check()
-            attempt += 1
-            start = at
-            failure: RegistryError
-            try:
-                with self._pool.open("GET", request.url, _ranged(request, at, end)) as answer:
-                    if answer.status in (401, 403):
-                        answer.read()
-                        return False
-                    failure = _refusal(answer, file.entry, at, file.entry.size)
-                    if not failure.message:
-                        while at < end:
-                            count = answer.readinto(view[: min(len(view), end - at)])
-                            if not count:
-                                break
-                            file.write(at, view[:count])
-                            self._tally.received(count)
-                            at += count
-                            crew.check()
-                        if at == end:
-                            # Reads the end of the body, so that the connection can be kept.
-                            answer.readinto(memoryview(bytearray(1)))
-                            return True
-                        failure = Broken(f"{file.entry.path} ended {end - at} bytes early")
-                    elif answer.status not in plan.RETRIED:
-                        raise failure
-            except (Broken, Unreachable) as error:
-                failure = error
-            if at > start:
-                attempt = 1
-            delay = plan.retry_delay(attempt, ATTEMPTS, random.random())  # noqa: S311 - jitter
-            if delay is None:
-                raise failure
-            crew.pause(delay)
+    def _install(self, draft: Path, place: Path, entry: FileEntry, force: bool) -> None:
+        try:
+            target.install(draft, place, force=force)
+        except AlreadyExists:
+            # Another process may have pulled the same meanwhile.
+            if not target.present(place, entry):
+                raise
+            draft.unlink(missing_ok=True)
 
     def _copy(self, folder: Path, source: FileEntry, entry: FileEntry, force: bool) -> None:
         """A second file with the same content: from the first one, which was just verified."""
         place = target.place(folder, entry.path)
-        file = Partial(entry, parse_blob(entry.blob), place)
-        file.discard()
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(target.place(folder, source.path), file.draft)
-        if not target.present(file.draft, entry):
-            file.discard()
-            raise target.mismatch(entry)
-        target.install(file.draft, place, force=force)
+        draft = place.with_name(f".{secrets.token_hex(12)}.part")
+        try:
+            shutil.copyfile(target.place(folder, source.path), draft)
+            if not target.present(draft, entry):
+                raise target.mismatch(entry)
+            places.set_back(draft)
+            self._install(draft, place, entry, force)
+        finally:
+            draft.unlink(missing_ok=True)
         self._tally.reused(entry.size)
 
 
@@ -230,21 +269,3 @@ class _Left:
         with self._lock:
             self._count -= 1
             return not self._count
-
-
-def _ranged(request: SignedRequest, start: int, end: int) -> dict[str, str]:
-    return {**request.headers, "Range": f"bytes={start}-{end - 1}"}
-
-
-def _refusal(answer: Response, entry: FileEntry, start: int, size: int) -> TransferError:
-    """Why an answer cannot be used; with an empty message if it can."""
-    if answer.status == 206:
-        said = answer.headers.get("content-range", "")
-        unit, _, rest = said.partition(" ")
-        first, _, _ = rest.partition("-")
-        if unit == "bytes" and first == str(start) and rest.endswith((f"/{size}", "/*")):
-            return TransferError("")
-        return TransferError(f"the store answered another range of {entry.path}: {said!r}")
-    if answer.status == 200 and start == 0:
-        return TransferError("")
-    return TransferError(f"the store refused {entry.path}: status {answer.status}")

@@ -8,7 +8,7 @@ from tests.sdk.cli.fake_client import URL
 from weighbridge.contract import manifests, references, types
 from weighbridge.contract.errors import AlreadyExists, NotFound
 from weighbridge.registry import Registry
-from weighbridge.results import PullResult, PushResult
+from weighbridge.results import PullResult, PushResult, TensorsResult
 from weighbridge.sources import collect
 from weighbridge.writing import Draft, hashed
 
@@ -69,13 +69,23 @@ class FakeRegistry(Registry):
             manifests.digest(sent.entries), checkpoint, sent.entries, dry_run,
         )  # fmt: skip
 
-    def pull(self, ref, to=None, files=(), force=False, progress=None):
+    def pull_tensors(self, ref, names, to=None, files=(), force=False):
+        chosen = self.resolve(ref)
+        path = Path(to or "tensors.safetensors")
+        path.write_bytes(b"t")
+        tensors = tuple(
+            types.Tensor(name, "F32", (2, 2), 16, 16 * i) for i, name in enumerate(names)
+        )
+        return TensorsResult(str(chosen), path, tensors, 100, 120, False, 0.5, 4)
+
+    def pull(self, ref, to=None, files=(), force=False, progress=None, exclude=(), link="auto"):
         chosen = self.resolve(ref)
         number = chosen.checkpoint.number if chosen.checkpoint else 0
         at = (chosen.project, chosen.model, chosen.version.number, number)
         wanted = tuple(
             f for f in self.client.files.get(at, ())
-            if not files or any(fnmatchcase(f.path, p) for p in files)
+            if (not files or any(fnmatchcase(f.path, p) for p in files))
+            and not any(fnmatchcase(f.path, p) for p in exclude)
         )  # fmt: skip
         if files and not wanted:
             raise NotFound(f"no file of {chosen} matches {', '.join(files)}")
