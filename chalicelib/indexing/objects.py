@@ -4,6 +4,7 @@ An event says "look here", never "this is true": it may come twice, late or out 
 """
 
 from chalicelib.indexing import formats, inbox
+from chalicelib.indexing.formats.ranged import Ranged
 from chalicelib.registry import blobs, facts, keys, models, outbox
 from chalicelib.registry.stores import Stores
 from weighbridge.contract.errors import NotFound
@@ -31,7 +32,7 @@ def index(stores: Stores, project_id: str, blob: str, key: str, size: int) -> No
     """Writes the facts of a blob, unless this indexer did so before, and marks pages stale."""
     if facts.indexed(stores, project_id, blob) >= formats.INDEXER:
         return
-    ranged = formats.Ranged(lambda start, length: stores.blobs.read(key, start, length), size)
+    ranged = Ranged(lambda start, length: stores.blobs.read(key, start, length), size)
     try:
         facts.save(stores, project_id, blob, formats.describe(ranged))
     except NotFound:

@@ -31,7 +31,9 @@ from weighbridge.contract.types.comparisons import (
 from weighbridge.contract.types.facts import (
     Facts,
     FileFacts,
+    Port,
     Tensor,
+    Verdict,
     VersionFacts,
 )
 from weighbridge.contract.types.history import (
@@ -141,6 +143,7 @@ __all__ = [
     "PartsRequest",
     "Plan",
     "PlanRequest",
+    "Port",
     "Project",
     "ProjectChanges",
     "ProjectPage",
@@ -157,6 +160,7 @@ __all__ = [
     "Upload",
     "UploadComplete",
     "Verb",
+    "Verdict",
     "Version",
     "VersionChanges",
     "VersionCommit",

@@ -1,6 +1,7 @@
 """What indexing found in files, as it travels."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,25 @@ class Tensor:
     fingerprint: str = ""
 
 
+Verdict = Literal["", "safe", "unsafe", "unknown"]
+"""Whether loading a file can execute code of its author's choice; empty where its format cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a model. A dimension is a number, a name, or empty if it is not fixed."""
+
+    name: str
+    dtype: str = ""
+    shape: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What indexing found in one blob. `format` is `file` where nothing more is known.
 
-    `problem` says why a file of a known format could not be understood.
+    `problem` says why a file of a known format could not be understood. `dtypes` counts parameters
+    by dtype. `findings` name what `verdict` rests on, such as the imports of a pickle.
     """
 
     format: str
@@ -30,6 +45,14 @@ class Facts:
     problem: str = ""
     read_bytes: int = 0
     requests: int = 0
+    dtypes: dict[str, int] = field(default_factory=dict)
+    architecture: str = ""
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
+    quantisation: str = ""
+    base_model: str = ""
+    verdict: Verdict = ""
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

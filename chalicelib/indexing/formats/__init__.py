@@ -1,0 +1,33 @@
+"""Formats: each indexer sniffs the first bytes of an object and reads its facts by ranges.
+
+One format, one module with `sniff(first, size)` and `read(ranged)`; a new one is added to `INDEXERS`,
+the more particular before the more general. Nothing is unpickled and no framework is imported
+(docs/formats.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from chalicelib.indexing.formats import safetensors
+from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
+from weighbridge.contract.types import Facts
+
+INDEXER = 2
+"""Bumped when facts improve, so that old objects can be indexed again."""
+
+Indexer = tuple[Callable[[bytes, int], bool], Callable[[Ranged], Facts]]
+INDEXERS: tuple[Indexer, ...] = ((safetensors.sniff, safetensors.read),)
+
+
+def describe(ranged: Ranged) -> Facts:
+    """The facts of an object; format `file` where no indexer knows it."""
+    first = ranged.read(0, min(FIRST, ranged.size))
+    found = Facts("file")
+    for sniff, read in INDEXERS:
+        if sniff(first, ranged.size):
+            try:
+                found = read(ranged)
+            except OverBudget as error:
+                found = Facts("file", problem=str(error), verdict="unknown")
+            break
+    return replace(found, indexer=INDEXER, read_bytes=ranged.read_bytes, requests=ranged.requests)
