@@ -1,6 +1,6 @@
 """Blobs: registered once S3 has verified them, leased while nothing refers to them, referred to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from chalicelib.registry import keys
 from chalicelib.registry.ports import (
@@ -91,32 +91,49 @@ def claim(stores: Stores, project_id: str, blob: str, head: Head) -> bool:
     """Names a verified object as the blob's; answers whether it is now. Of two uploads of the same
     bytes one wins; the other's object is left to the sweep. A blob in parts has its part list by now.
     """
-    now = int(stores.now())
+    return blob in claim_many(stores, project_id, {blob: head})
+
+
+def claim_many(stores: Stores, project_id: str, heads: Mapping[str, Head]) -> set[str]:
+    """`claim` for many blobs, each by itself; those that are now what was claimed."""
+    puts = {blob: _claimed(stores, project_id, blob, head) for blob, head in heads.items()}
+    refusals = stores.table.write_each(list(puts.values()))
+    return {
+        blob
+        for (blob, put), refused in zip(puts.items(), refusals, strict=True)
+        if refused is None or _taken(stores, project_id, blob, put, refused.existing)
+    }
+
+
+def _claimed(stores: Stores, project_id: str, blob: str, head: Head) -> Put:
     doc: dict[str, str | int | bool] = {"key": head.key, "size": head.size}
     if digests.parse_blob(blob).parts:
         doc["listed"] = True
-    attrs: dict[str, str | int] = {"state": "live", "until": now + stores.lease_seconds, "rev": 1}
-    item = Item(keys.blob(project_id, blob), attrs, doc)
-    try:
-        stores.table.write(Put(item, (Absent(),)))
-    except ConditionFailed as failed:
-        existing = failed.existing
-        if existing is None:
-            raise Unavailable("the blob is being written by another; try again") from None
-        if existing.doc.get("key") == head.key and existing.attrs.get("state") == "live":
+    until = int(stores.now()) + stores.lease_seconds
+    attrs: dict[str, str | int] = {"state": "live", "until": until, "rev": 1}
+    return Put(Item(keys.blob(project_id, blob), attrs, doc), (Absent(),))
+
+
+def _taken(stores: Stores, project_id: str, blob: str, put: Put, existing: Item | None) -> bool:
+    """What becomes of a claim to a name that is there already."""
+    if existing is None:
+        raise Unavailable("the blob is being written by another; try again")
+    key = str(put.item.doc["key"])
+    if existing.attrs.get("state") == "live":
+        if existing.doc.get("key") == key:
             return True  # a repeat of our own registration
-        if existing.attrs.get("state") == "live":
-            lease(stores, project_id, {blob: existing})
-            stores.table.write(Put(Item(keys.free_object(project_id, head.key))))
-            return False
-        # The sweep is removing the old object: take the name over. It deletes the item only at the
-        # revision it marked, so it cannot remove ours.
-        rev = int(existing.attrs.get("rev", 0))
-        takeover = Put(Item(item.key, {**attrs, "rev": rev + 1}, doc), (Equal("rev", rev),))
-        try:
-            stores.table.write(takeover)
-        except ConditionFailed:
-            raise Unavailable("the blob is being collected; try again") from None
+        lease(stores, project_id, {blob: existing})
+        stores.table.write(Put(Item(keys.free_object(project_id, key))))
+        return False
+    # The sweep is removing the old object: take the name over. It deletes the item only at the
+    # revision it marked, so it cannot remove ours.
+    rev = int(existing.attrs.get("rev", 0))
+    item = put.item
+    takeover = Put(Item(item.key, {**item.attrs, "rev": rev + 1}, item.doc), (Equal("rev", rev),))
+    try:
+        stores.table.write(takeover)
+    except ConditionFailed:
+        raise Unavailable("the blob is being collected; try again") from None
     return True
 
 

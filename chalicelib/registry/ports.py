@@ -195,6 +195,10 @@ class Table(Protocol):
     def write_many(self, writes: Sequence[Put | Delete]) -> None:
         """Unconditional writes in batches, not atomic: all are done when it returns."""
 
+    def write_each(self, writes: Sequence[Put | Update | Delete]) -> list["ConditionFailed | None"]:
+        """Each write by itself, in any order, as `write` does it; which were refused. At most one
+        write per key."""
+
     def purge_expired(self, now: int) -> int:
         """Drops items whose `ttl` has passed, where the store does not by itself; how many."""
 

@@ -35,7 +35,7 @@ from weighbridge.contract.errors import (
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
 
-MAX_PAGE = 1000
+MAX_PAGE = 10_000
 MAX_METRICS = 500
 MAX_PARENTS = 32
 MAX_DOCUMENT = 200 * 1024

@@ -10,6 +10,7 @@ from weighbridge.contract.errors import (
     IntegrityError,
     InvalidRequest,
     NotFound,
+    RegistryError,
     TooLarge,
     Unsupported,
 )
@@ -31,6 +32,8 @@ from weighbridge.contract.types import (
 )
 
 MAX_BATCH = 1000
+MAX_PLAN = 2000
+"""Blobs in one plan: what 2,000 signed addresses weigh, a Lambda function can answer."""
 MAX_SINGLE = 5 * 1024**3
 MIN_PART = 5 * 1024**2
 MAX_PARTS = 10_000
@@ -48,8 +51,8 @@ def plan(stores: Stores, by: str, project: str, request: PlanRequest) -> Plan:
     if not stores.blobs.verifies_sha256:
         raise Unsupported("this object store does not verify SHA-256, so it cannot hold blobs")
     for batch in (request.want, request.done):
-        if len(batch) > MAX_BATCH:
-            raise TooLarge(f"{len(batch)} blobs in one request; {MAX_BATCH} at most")
+        if len(batch) > MAX_PLAN:
+            raise TooLarge(f"{len(batch)} blobs in one request; {MAX_PLAN} at most", limit=MAX_PLAN)
     record = projects.find(stores, project)
     if request.done:
         _register(stores, record.id, [(d.blob, d.key) for d in request.done])
@@ -78,18 +81,31 @@ def _register(stores: Stores, project_id: str, done: list[tuple[str, str]]) -> N
 
     listed = _listed(stores, project_id, done)
     blobs.note(stores, project_id, [blob for blob, _ in done])
+    pairs = list(dict.fromkeys(done))
+    others = [pair for pair in pairs if pair not in listed]
 
-    def one(pair: tuple[str, str]) -> None:
-        blob, key = pair
-        head = listed.get(pair) or blobs.verified(stores, blob, key)
-        if blobs.claim(stores, project_id, blob, head):
-            parts.index(stores, project_id, blob, head, parts.of_single(blob))
+    def look(pair: tuple[str, str]) -> Head | RegistryError:
+        try:
+            return blobs.verified(stores, *pair)
+        except RegistryError as error:
+            return error
 
-    if len(done) == 1:
-        one(done[0])
-        return
-    with ThreadPoolExecutor(min(16, len(done))) as pool:
-        list(pool.map(one, done))
+    with ThreadPoolExecutor(max(1, min(16, len(others)))) as pool:
+        seen = {**listed, **dict(zip(others, pool.map(look, others), strict=True))}
+    heads: dict[str, Head] = {}
+    failure: RegistryError | None = None
+    for pair in pairs:
+        head = seen[pair]
+        if isinstance(head, RegistryError):
+            failure = failure or head
+        elif pair[0] in heads:
+            blobs.claim(stores, project_id, pair[0], head)  # the same bytes twice: one is freed
+        else:
+            heads[pair[0]] = head
+    for blob in blobs.claim_many(stores, project_id, heads):
+        parts.index(stores, project_id, blob, heads[blob], parts.of_single(blob))
+    if failure is not None:
+        raise failure  # what is there was taken all the same
 
 
 def _listed(
@@ -108,7 +124,12 @@ def _listed(
     for prefix, pairs in batches.items():
         if len(pairs) <= FEW:
             continue
-        heads = {head.key: head for head in stores.blobs.list(prefix, limit=MAX_BATCH).heads}
+        heads: dict[str, Head] = {}
+        after: str | None = ""
+        while after is not None and len(heads) < MAX_PLAN:
+            page = stores.blobs.list(prefix, after)
+            heads |= {head.key: head for head in page.heads}
+            after = page.next
         for blob, key in pairs:
             head = heads.get(key)
             if head is not None and head.size == digests.parse_blob(blob).size:

@@ -3,6 +3,8 @@
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, cast
 
@@ -29,6 +31,7 @@ from weighbridge.contract.errors import Unavailable
 
 _READ_BATCH, _WRITE_BATCH = 100, 25
 _PING_SECONDS = 2.0
+_WRITERS = 16
 
 
 class DynamoTable:
@@ -173,6 +176,27 @@ class DynamoTable:
         batch = items.last_of_each(writes)
         for start in range(0, len(batch), _WRITE_BATCH):
             self._write_batch(batch[start : start + _WRITE_BATCH])
+
+    def write_each(self, writes: Sequence[Put | Update | Delete]) -> list[ConditionFailed | None]:
+        """Each write by itself, several at a time."""
+        items.check_each(writes)
+
+        def one(numbered: tuple[int, Put | Update | Delete]) -> ConditionFailed | None:
+            index, write = numbered
+            try:
+                self.write(write)
+            except ConditionFailed as failed:
+                return ConditionFailed(index, write.key, failed.existing)
+            return None
+
+        if len(writes) < 2:
+            return [one(numbered) for numbered in enumerate(writes)]
+        with ThreadPoolExecutor(min(_WRITERS, len(writes))) as pool:
+            # Each in a copy of this context, so that what it costs is counted where it belongs.
+            tasks = [
+                pool.submit(copy_context().run, one, numbered) for numbered in enumerate(writes)
+            ]
+            return [task.result() for task in tasks]
 
     def purge_expired(self, now: int) -> int:
         """Nothing to do: the table's time to live does it."""

@@ -107,6 +107,15 @@ def check_attributes(attrs: Mapping[str, Scalar]) -> None:
             raise InvalidRequest(f"{name} is out of range: {str(value)[:40]}")
 
 
+def check_each(writes: Sequence[Put | Update | Delete]) -> None:
+    """Refuses writes that would be refused one by one, and two of one key."""
+    if len({write.key for write in writes}) < len(writes):
+        raise ValueError("two writes of one batch have the same key")
+    for write in writes:
+        check_write(write)
+        check_put(write)
+
+
 def check_transaction(writes: Sequence[Write]) -> None:
     """Refuses transactions that DynamoDB would refuse as a whole."""
     if len(writes) > MAX_TRANSACTION:

@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage.memory_queue import MemoryQueue
-from chalicelib.storage.s3 import MAX_SIGNED_SECONDS, disposition
+from chalicelib.storage.presign import MAX_SECONDS
+from chalicelib.storage.s3 import disposition
 from weighbridge.contract import digests
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
@@ -124,7 +125,7 @@ class MemoryBlobs:
     def _sign(
         self, method: str, key: str, query: dict[str, str], headers: dict[str, str], seconds: int
     ) -> Signed:
-        expires = int(self._clock()) + min(seconds, MAX_SIGNED_SECONDS)
+        expires = int(self._clock()) + min(seconds, MAX_SECONDS)
         query = {**query, "expires": str(expires), "signed": ";".join(sorted(headers))}
         query["signature"] = self._signature(method, key, query, headers)
         url = f"memory://store/{quote(key)}?{urlencode(query)}"

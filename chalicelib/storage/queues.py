@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from weighbridge.contract.errors import Unavailable
 
 MAX_RECEIVES = 5
+_SQS_BATCH = 10
 TOPICS = ("index", "render")
 
 _SCHEMA = """
@@ -65,6 +66,8 @@ class NoQueue:
 class _Sqs(Protocol):
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> Any: ...
 
+    def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> Any: ...
+
 
 class SqsQueue:
     """The topics as two SQS queues. The client is made at the first message."""
@@ -86,6 +89,23 @@ class SqsQueue:
             self._sqs().send_message(QueueUrl=url, MessageBody=_text(message))
         except (BotoCoreError, ClientError) as error:
             raise Unavailable(f"the {topic} queue did not take a message") from error
+
+    def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Hands messages to SQS, ten at a time; `Unavailable` when it does not take one."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        url = self._urls[_known(topic)]
+        for start in range(0, len(messages), _SQS_BATCH):
+            batch = messages[start : start + _SQS_BATCH]
+            entries = [{"Id": str(n), "MessageBody": _text(m)} for n, m in enumerate(batch)]
+            try:
+                answer = self._sqs().send_message_batch(QueueUrl=url, Entries=entries)
+            except (BotoCoreError, ClientError) as error:
+                raise Unavailable(f"the {topic} queue did not take messages") from error
+            if answer.get("Failed"):
+                raise Unavailable(
+                    f"the {topic} queue did not take {len(answer['Failed'])} messages"
+                )
 
     def _sqs(self) -> _Sqs:
         with self._lock:
@@ -118,10 +138,15 @@ class SqliteQueue:
 
     def send(self, topic: str, message: Mapping[str, Any]) -> None:
         """Stores the message and wakes whoever waits."""
+        self.send_many(topic, [message])
+
+    def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Stores messages, all or none, and wakes whoever waits."""
         now = self._now()
-        row = (_known(topic), _text(message), now, now)
+        rows = [(_known(topic), _text(message), now, now) for message in messages]
+        insert = "INSERT INTO messages (topic, body, sent, visible) VALUES (?, ?, ?, ?)"
         with self._connections.writing() as db:
-            db.execute("INSERT INTO messages (topic, body, sent, visible) VALUES (?, ?, ?, ?)", row)
+            db.executemany(insert, rows)
         self._bell.ring()
 
     def receive(self, topic: str, limit: int = 10, visibility: float = 60.0) -> list[Message]:

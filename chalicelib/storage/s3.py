@@ -5,25 +5,30 @@ Stores differ from S3 in two places, each with its own module: the digests of un
 """
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage import s3_copies, s3_parts
-from chalicelib.storage.s3_client import COPY_SECONDS, Access, connect, error_code, translated
+from chalicelib.storage.presign import Presigner
+from chalicelib.storage.s3_client import (
+    COPY_SECONDS,
+    Access,
+    connect,
+    error_code,
+    key_source,
+    translated,
+)
 from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-MAX_SIGNED_SECONDS = 7 * 86400
-"""S3 refuses URLs that are valid for longer; botocore signs them all the same."""
 _DELETE_AT_ONCE = 1000
 
 
@@ -54,6 +59,7 @@ class S3Blobs:
         self._patient = replace(self._access, read_seconds=COPY_SECONDS)
         self._lock = Lock()
         self._connected: dict[Access, S3Client] = {}
+        self._signing: Presigner | None = None
         self._part_digests = s3_parts.PartDigests()
         self._copies = s3_copies.Copies()
 
@@ -61,26 +67,25 @@ class S3Blobs:
 
     def sign_put(self, key: str, sha256_base64: str, size: int, seconds: int) -> Signed:
         """A PUT of a new object; the store refuses other bytes (400) and an existing key (412)."""
-        params = {"ChecksumSHA256": sha256_base64, "ContentLength": size, "IfNoneMatch": "*"}
         carried = {
             "x-amz-checksum-sha256": sha256_base64,
             "content-length": str(size),
             "if-none-match": "*",
         }
-        return self._sign("put_object", "PUT", key, params, carried, seconds)
+        return self._sign("PUT", key, {}, carried, seconds)
 
     def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
         """A GET (ranges allowed); `filename` makes a browser save under that name."""
-        params = {"ResponseContentDisposition": disposition(filename)} if filename else {}
-        return self._sign("get_object", "GET", key, params, {}, seconds)
+        query = {"response-content-disposition": disposition(filename)} if filename else {}
+        return self._sign("GET", key, query, {}, seconds)
 
     def sign_part(
         self, key: str, upload: str, number: int, sha256_base64: str, seconds: int
     ) -> Signed:
         """A PUT of one part; the store refuses other bytes."""
-        params = {"UploadId": upload, "PartNumber": number, "ChecksumSHA256": sha256_base64}
+        query = {"uploadId": upload, "partNumber": str(number)}
         carried = {"x-amz-checksum-sha256": sha256_base64}
-        return self._sign("upload_part", "PUT", key, params, carried, seconds)
+        return self._sign("PUT", key, query, carried, seconds)
 
     def sign_copy(
         self,
@@ -93,39 +98,33 @@ class S3Blobs:
         seconds: int,
     ) -> Signed:
         """A copy of a range of `source` as one part, only while it still has that ETag."""
-        where = f"{self._bucket}/{quote(self._prefix + source.key, safe='/~')}"
-        ranged, etag = f"bytes={start}-{start + length - 1}", f'"{source.etag}"'
-        params = {
-            "UploadId": upload, "PartNumber": number, "CopySource": where,
-            "CopySourceRange": ranged, "CopySourceIfMatch": etag,
-        }  # fmt: skip
+        query = {"uploadId": upload, "partNumber": str(number)}
         carried = {
-            "x-amz-copy-source": where, "x-amz-copy-source-range": ranged,
-            "x-amz-copy-source-if-match": etag,
-        }  # fmt: skip
-        return self._sign("upload_part_copy", "PUT", key, params, carried, seconds)
+            "x-amz-copy-source": f"{self._bucket}/{quote(self._prefix + source.key, safe='/~')}",
+            "x-amz-copy-source-range": f"bytes={start}-{start + length - 1}",
+            "x-amz-copy-source-if-match": quoted(source.etag),
+        }
+        return self._sign("PUT", key, query, carried, seconds)
 
     def _sign(
         self,
-        operation: str,
         method: str,
         key: str,
-        params: Mapping[str, Any],
+        query: dict[str, str],
         carried: dict[str, str],
         seconds: int,
     ) -> Signed:
-        seconds = min(seconds, MAX_SIGNED_SECONDS)
-        expires = int(time.time()) + seconds
-        url = self._client(self._public).generate_presigned_url(
-            operation,
-            Params={"Bucket": self._bucket, "Key": self._prefix + key, **params},
-            ExpiresIn=seconds,
-        )
-        signed = set(parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")) - {"host"}
-        if signed != set(carried):
-            # A client that sends other headers than the signed ones is refused: better fail here.
-            raise RuntimeError(f"botocore signed {sorted(signed)}, expected {sorted(carried)}")
-        return Signed(method, url, carried, expires)
+        return self._presigner().sign(method, self._prefix + key, query, carried, seconds)
+
+    def _presigner(self) -> Presigner:
+        if self._signing is None:
+            # botocore knows where buckets are, in every partition of AWS: it is asked once.
+            url = self._client(self._public).generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": "k"}
+            )
+            base = url.partition("?")[0].removesuffix("/k")
+            self._signing = Presigner(base, self._access.region, key_source(self._access))
+        return self._signing
 
     # Multipart uploads
 

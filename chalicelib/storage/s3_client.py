@@ -3,12 +3,13 @@
 Knows endpoints, timeouts and error codes; nothing of objects or of the registry.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from chalicelib.registry.ports import Precondition
+from chalicelib.storage.presign import Keys
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -95,6 +96,25 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
         verify=access.ca_file or None,
         config=config,
     )
+
+
+def key_source(access: Access) -> Callable[[], Keys]:
+    """Answers the keys to sign with: those given, else the usual ones of the process, which may be
+    others from one call to the next."""
+    if access.access_key:
+        fixed = Keys(access.access_key, access.secret_key)
+        return lambda: fixed
+    import botocore.session
+
+    found: Any = botocore.session.Session().get_credentials()
+
+    def current() -> Keys:
+        if found is None:
+            raise Unavailable("there are no AWS credentials to sign addresses with")
+        frozen = found.get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+    return current
 
 
 def error_code(error: Any) -> str:

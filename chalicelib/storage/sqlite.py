@@ -129,6 +129,20 @@ class SqliteTable:
         for start in range(0, len(batch), 1000):
             self._apply(batch[start : start + 1000], name="write_many")
 
+    def write_each(self, writes: Sequence[Put | Update | Delete]) -> list[ConditionFailed | None]:
+        """Each write by itself; here those that are not refused become durable together."""
+        items.check_each(writes)
+        refused: list[ConditionFailed | None] = []
+        with self._accounted("write_each") as sizes, self._connections.writing() as db:
+            for index, write in enumerate(writes):
+                old = _load(db, write.key)
+                held = _holds(write.condition, old)
+                refused.append(None if held else ConditionFailed(index, write.key, old))
+                new = _store(db, write, old) if held else None
+                if units.recording():
+                    sizes.append((items.size_of(old), items.size_of(new)))
+        return refused
+
     def purge_expired(self, now: int, limit: int = 1000) -> int:
         """Drops up to `limit` items whose `ttl` has passed; how many it dropped."""
         with self._connections.writing() as db:

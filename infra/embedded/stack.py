@@ -19,7 +19,6 @@ from infra.embedded.options import Options
 from weighbridge.contract.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
-    from chalicelib.registry.ports import Queue
     from chalicelib.storage.queues import SqliteQueue
     from infra.embedded.http_server import Server
     from infra.embedded.seaweed import SeaweedFS
@@ -114,13 +113,14 @@ class Stack:
         queue.recover()
         return queue
 
-    def _start_seaweed(self, queue: "Queue") -> None:
+    def _start_seaweed(self, queue: "SqliteQueue") -> None:
         from infra.embedded import webhook
         from infra.embedded.listener import Listener
         from infra.embedded.seaweed import SeaweedFS
 
         options = self._options
         listener = Listener(queue, os.environ["WEIGHBRIDGE_BUCKET"], webhook.objects)
+        self._parts.callback(listener.close)
         events = self._listen(("127.0.0.1", 0), listener, threads=4)
         self._serve(events)
         wanted = urlsplit(options.s3_public_url)
@@ -184,9 +184,10 @@ class Stack:
     def _start_worker(self, app: ModuleType, queue: "SqliteQueue") -> None:
         from infra.embedded.worker import Worker
 
+        assert self._api
         every = _POLL_SECONDS if self._options.s3_endpoint else _SWEEP_SECONDS
         handlers = {"index": app.index_object, "render": app.render_pages}
-        worker = Worker(queue, handlers, app.sweep, sweep_seconds=every)
+        worker = Worker(queue, handlers, app.sweep, sweep_seconds=every, pushing=self._api.pushing)
         worker.start()
         self._parts.callback(worker.stop, _WORKER_GRACE)
 

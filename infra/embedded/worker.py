@@ -17,6 +17,8 @@ _log = logging.getLogger("weighbridge.worker")
 BATCH = 10
 VISIBILITY = 120.0
 _POLL = 1.0
+_PATIENCE = 10.0
+_LOOK = 0.1
 
 Handler = Callable[[dict[str, Any], Any], Any]
 """A Lambda function: event and context to answer."""
@@ -114,12 +116,14 @@ class Worker:
         sweep_seconds: float = 300.0,
         first_sweep: float = 5.0,
         rest: Callable[[int], float] = retry_seconds,
+        pushing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._queue = queue
         self._sweep = sweep
         self._sweep_seconds = sweep_seconds
         self._first_sweep = first_sweep
         self._rest = rest
+        self._pushing = pushing
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._receive, args=(topic, handler), name=f"worker-{topic}")
@@ -146,6 +150,8 @@ class Worker:
     def _receive(self, topic: str, handler: Handler) -> None:
         seen = 0
         while not self._stopping.is_set():
+            if topic == "index":
+                self._let_pushes_pass()
             try:
                 messages = self._queue.receive(topic, BATCH, VISIBILITY)
                 if messages:
@@ -155,6 +161,13 @@ class Worker:
             except RegistryError as error:
                 _log.error("the %s queue cannot be used: %s", topic, error.message)
                 self._stopping.wait(_POLL)
+
+    def _let_pushes_pass(self) -> None:
+        """Indexing shares the processors with the push that it is about, and nobody waits for it
+        before that is done. On AWS it has its own."""
+        until = time.monotonic() + _PATIENCE
+        while self._pushing() and time.monotonic() < until and not self._stopping.is_set():
+            self._stopping.wait(_LOOK)
 
     def _deal(self, topic: str, handler: Handler, messages: list[Message]) -> None:
         try:

@@ -9,6 +9,7 @@ import http
 import json
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 MAX_REQUEST = 10 * 1024 * 1024
 MAX_ANSWER = 6 * 1024 * 1024
 _SECONDS = 29
+_PUSHING_SECONDS = 3.0
 
 
 class Application:
@@ -49,6 +51,7 @@ class Application:
         )
         self._gateway = LocalGateway(app, config)
         self._gateway.event_converter = _Events(app)
+        self._last_upload = -_PUSHING_SECONDS
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -62,11 +65,25 @@ class Application:
             body = environ["wsgi.input"].read(size) if size else b""
             # HEAD is GET without the body, and no route declares it.
             asked = "GET" if method == "HEAD" else method
-            answer = self._ask(asked, raw_target(environ), _headers(environ), body)
+            target = raw_target(environ)
+            answer = self._ask(asked, target, _headers(environ), body)
+            if method == "POST":
+                self._note(target.partition("?")[0])
         status, headers, data = answer
         headers = [pair for pair in headers if pair[0].lower() != "content-length"]
         start_response(status_line(status), [*headers, ("Content-Length", str(len(data)))])
         return [] if method == "HEAD" else [data]
+
+    def pushing(self) -> bool:
+        """Whether somebody seems to be in the middle of a push: what can wait should, for then the
+        machine is short of processors."""
+        return time.monotonic() - self._last_upload < _PUSHING_SECONDS
+
+    def _note(self, path: str) -> None:
+        if "/uploads" in path:
+            self._last_upload = time.monotonic()
+        elif path.endswith(("/commit", "/checkpoints")):
+            self._last_upload = -_PUSHING_SECONDS
 
     def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes) -> "Answer":
         try:

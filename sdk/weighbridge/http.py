@@ -10,13 +10,13 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from weighbridge import proxies
+from weighbridge.bodies import Body, Bytes, FileBody
 from weighbridge.contract.errors import RegistryError, TransferError
 from weighbridge.transfer import plan
 
@@ -34,34 +34,6 @@ class Untrusted(TransferError):
 
 class Broken(TransferError):
     """The connection failed after something was sent: whether it was acted on is unknown."""
-
-
-class Body(Protocol):
-    """What a request sends; `blocks` starts from the beginning each time it is called."""
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-
-    def blocks(self) -> Iterator[memoryview | bytes]:
-        """The bytes, block by block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """A body held in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return len(self.data)
-
-    def blocks(self) -> Iterator[memoryview | bytes]:
-        """The bytes as one block."""
-        if self.data:
-            yield self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +344,9 @@ def _send(
         connection.endheaders(body.data)
         return
     connection.endheaders()
-    if body is not None:
+    if isinstance(body, FileBody) and not isinstance(connection.sock, ssl.SSLSocket):
+        body.send_through(connection.sock)
+    elif body is not None:
         for block in body.blocks():
             connection.sock.sendall(block)
 

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from email.message import Message
 from typing import Any
 
+from weighbridge.bodies import Bytes
 from weighbridge.contract import errors, origins
-from weighbridge.http import Bytes, Pool, Response
+from weighbridge.http import Pool, Response
 
 BLOCK = 64 * 1024
 REPLAYED = 1024 * 1024

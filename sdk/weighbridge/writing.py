@@ -82,7 +82,7 @@ class Draft:
         """The request that publishes the version; its files only where they fit in it."""
         return types.VersionCommit(
             manifest=manifests.digest(entries),
-            files=tuple(entries) if len(entries) <= plan.PLAN_BLOBS else (),
+            files=tuple(entries) if len(entries) <= plan.PAGE else (),
             description=self.description,
             metrics=self.metrics,
             params=self.params,
@@ -249,8 +249,8 @@ def commit_version(
 ) -> types.Version:
     """Publishes an open version; many files are added page by page first."""
     selector = VersionSelector("number", str(number))
-    if len(entries) > plan.PLAN_BLOBS:
-        for batch in plan.batches(entries):
+    if len(entries) > plan.PAGE:
+        for batch in plan.pages(entries):
             client.add_files(model.project, model.model, selector, batch)
     return client.commit_version(model.project, model.model, selector, draft.commit(entries))
 

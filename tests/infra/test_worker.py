@@ -11,6 +11,7 @@ from chalicelib.storage.queues import MAX_RECEIVES, Depth, SqliteQueue
 from infra.embedded.listener import Listener
 from infra.embedded.worker import Worker, failed, object_created
 from tests.infra.asking import ask
+from weighbridge.contract.errors import Unavailable
 
 
 class Handlers:
@@ -188,17 +189,66 @@ def parse(body):
     return [(body["bucket"], key) for key in body["keys"]]
 
 
-def test_a_webhook_is_answered_once_its_event_is_durable(queue):
-    """Objects of our bucket under the two prefixes become events; all else is left out."""
+def test_webhooks_become_events(queue):
+    """Objects of our bucket under the two prefixes become events; all else is left out. What was
+    taken is written down when the listener ends, at the latest."""
     listener = Listener(queue, "ours", parse)
     keys = ["blobs/p/1", "inbox/p/m/x y/é", "manifests/1", "p/index.html", "blobsx/1"]
     body = json.dumps({"bucket": "ours", "keys": keys}).encode()
     assert ask(listener, listener.path, "POST", body).status == 204
     other = json.dumps({"bucket": "other", "keys": ["blobs/p/1"]}).encode()
     assert ask(listener, listener.path, "POST", other).status == 204
+    listener.close()
     found = [json.loads(m.body) for m in queue.receive("index")]
     assert [e["detail"]["object"]["key"] for e in found] == keys[:2]
     assert found[0] == object_created("ours", "blobs/p/1")
+
+
+def test_events_of_a_moment_wake_the_worker(queue):
+    """Nobody has to ask for them: whoever waits for the queue is woken."""
+    listener = Listener(queue, "ours", parse)
+    seen = queue.wait(-1, 0.0)
+    for number in range(20):
+        body = json.dumps({"bucket": "ours", "keys": [f"blobs/p/{number}"]}).encode()
+        assert ask(listener, listener.path, "POST", body).status == 204
+    queue.wait(seen, 30.0)
+    assert queue.depth("index").waiting > 0
+    listener.close()
+    assert queue.depth("index").waiting == 20
+
+
+class Broken:
+    """A queue on a full disk."""
+
+    def send_many(self, topic, messages):
+        """Takes nothing."""
+        raise Unavailable("the disk is full")
+
+
+def test_a_queue_that_takes_nothing_does_not_end_the_listener(caplog):
+    """Its events are left to the sweep, which the log says."""
+    listener = Listener(Broken(), "ours", parse)
+    body = json.dumps({"bucket": "ours", "keys": ["blobs/p/1"]}).encode()
+    assert ask(listener, listener.path, "POST", body).status == 204
+    listener.close()
+    assert "1 events are left to the sweep" in caplog.text
+
+
+def test_indexing_lets_a_push_pass(queue):
+    """While somebody pushes, events wait; they are dealt with as soon as nobody does."""
+    pushing = threading.Event()
+    pushing.set()
+    dealt = threading.Event()
+    worker = Worker(
+        queue, {"index": lambda event, context: dealt.set()}, lambda event, context: None,
+        first_sweep=60, pushing=pushing.is_set,
+    )  # fmt: skip
+    queue.send("index", object_created("ours", "blobs/p/1"))
+    worker.start()
+    assert not dealt.wait(0.5)
+    pushing.clear()
+    assert dealt.wait(10)
+    assert worker.stop(10)
 
 
 @pytest.mark.parametrize("path", ["/", "/x", "/\u00ff", ""])

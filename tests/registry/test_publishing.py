@@ -231,7 +231,9 @@ def test_too_many_files_in_one_page_are_refused(stores):
     """A page of files has a stated limit."""
     opened = begin(stores)
     [base] = upload(stores, "vision", {"x": b"b"})
-    files = tuple(FileEntry(f"{i}", base.size, base.sha256, base.blob) for i in range(1001))
+    files = tuple(
+        FileEntry(f"{i}", base.size, base.sha256, base.blob) for i in range(publishing.MAX_PAGE + 1)
+    )
     with pytest.raises(TooLarge):
         publishing.add_files(stores, "vision", "digits", opened.number, FilePage(files))
 

@@ -334,7 +334,7 @@ class Handler(BaseHTTPRequestHandler):
                 return state.versions[at]
             case ["POST", "files"]:
                 page = codec.decode(types.FilePage, data, strict=True)
-                assert len(page.files) <= 1000
+                assert len(page.files) <= 10_000
                 state.files[at] |= {entry.path: entry for entry in page.files}
                 return version
             case ["POST", "commit"]:
@@ -414,8 +414,8 @@ class Handler(BaseHTTPRequestHandler):
         return types.SignedRequest(method, url, headers or {})
 
     def _plan(self, state, project, request):
-        assert len(request.want) <= 1000
-        assert len(request.done) <= 1000
+        assert len(request.want) <= 2000
+        assert len(request.done) <= 2000
         for done in request.done:
             wanted = digests.parse_blob(done.blob)
             data = state.objects.get(done.key)

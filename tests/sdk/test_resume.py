@@ -222,7 +222,7 @@ def test_journal_survives_a_torn_line(tmp_path):
     first = open_journal(tmp_path, "x")
     key = first.key
     first.upload_began("b1", "u1")
-    first.put_done("b2", "k2")
+    first.puts_began({"b2": "k2"})
     first.close()
     (file,) = tmp_path.iterdir()
     with file.open("ab") as stream:
@@ -251,7 +251,7 @@ def test_journal_that_cannot_be_written_remembers_nothing(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     journal = open_journal(tmp_path / "file" / "journal", "x")
     assert len(journal.key) == 32
-    journal.put_done("b", "k")
+    journal.puts_began({"b": "k"})
     journal.finish()
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from weighbridge.contract import digests, types
 from weighbridge.contract.errors import TooLarge
-from weighbridge.contract.manifests import MAX_SIZE
+from weighbridge.contract.manifests import MAX_SIZE, FileEntry
 from weighbridge.transfer import plan
 
 MIB = plan.MIB
@@ -86,7 +86,21 @@ def test_batches_keep_order_and_lose_nothing(items, most):
 def test_a_plan_is_asked_for_in_time(waiting, size, more):
     """Never for nothing; always when a request would be full, or nothing more comes."""
     now = plan.ask_now(waiting, size, more)
-    assert now == (waiting > 0 and (not more or waiting >= 1000 or size >= 256 * MIB))
+    assert now == (waiting > 0 and (not more or waiting >= plan.PLAN_BLOBS or size >= 256 * MIB))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 1000), max_size=60).map(lambda sizes: sizes * 400))
+def test_pages_of_files_fit_into_requests(lengths):
+    """All files, in order; no page has too many or weighs more than a function is handed."""
+    blob = digests.single_blob(digests.sha256_of(b""), 0)
+    files = [FileEntry("x" * n, 0, "0" * 64, blob) for n in lengths]
+    pages = list(plan.pages(files))
+    assert [entry for page in pages for entry in page] == files
+    for page in pages:
+        assert 1 <= len(page) <= plan.FILES
+        weight = sum(len(entry.path) * 2 + 250 for entry in page)
+        assert weight <= plan.FILES_BYTES or len(page) == 1
 
 
 @settings(deadline=None)

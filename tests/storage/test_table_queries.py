@@ -10,6 +10,7 @@ from chalicelib.registry.ports import (
     Key,
     Put,
 )
+from chalicelib.storage import units
 from tests.storage.places import K, Opened, all_of, item
 
 ORDERED = [
@@ -128,3 +129,30 @@ def test_batches_refuse_conditions(table: Opened) -> None:
     assert table.query("model").items == ()
     table.write_many([])
     assert table.get_many([]) == {}
+
+
+def test_each_write_is_done_or_refused_by_itself(table: Opened) -> None:
+    """Of many conditional writes those that are refused are named; the others are done."""
+    table.write_many([Put(item(sk)) for sk in "bd"])
+    new = {sk: Item(item(sk).key, {"n": 7}) for sk in "abcdef"}
+    refused = table.write_each([Put(one, (Absent(),)) for one in new.values()])
+    assert [failed.existing if failed else None for failed in refused] == [
+        None, item("b"), None, item("d"), None, None,
+    ]  # fmt: skip
+    assert [failed.index for failed in refused if failed] == [1, 3]
+    found = table.query("model").items
+    assert found == (new["a"], item("b"), new["c"], item("d"), new["e"], new["f"])
+    assert table.write_each([]) == []
+    with pytest.raises(ValueError, match="same key"):
+        table.write_each([Put(new["a"]), Delete(new["a"].key)])
+
+
+def test_each_write_costs_what_it_would_cost_alone(table: Opened) -> None:
+    """Writing many at once is no cheaper, also where they are refused."""
+    with units.recorded() as alone:
+        for sk in "abc":
+            table.write(Put(item(sk), (Absent(),)))
+    writes = [Put(item(sk), (Absent(),)) for sk in "abc"]
+    with units.recorded() as refused:
+        assert all(table.write_each(writes))
+    assert alone.writes == refused.writes > 0

@@ -34,15 +34,13 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: Callable[[], None]) -> None:
-        """Queues a task; waits while the queue is full. Raises what an earlier task raised."""
+    def submit(self, task: Callable[[], None], most_waiting: int = 0) -> None:
+        """Queues a task; waits while the queue is full, or longer than `most_waiting` if that is
+        more. Raises what an earlier task raised."""
+        limit = max(self._most_waiting, most_waiting)
         with self._change:
             self._change.wait_for(
-                lambda: (
-                    len(self._tasks) < self._most_waiting
-                    or self._failure is not None
-                    or self._stop.is_set()
-                )
+                lambda: len(self._tasks) < limit or self._failure is not None or self._stop.is_set()
             )
             self._raise()
             self.check()

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections import deque
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 from weighbridge.contract import cuts
@@ -187,11 +187,10 @@ def read_parts(
     """The parts of a file, each as soon as its digest is known. `whole` is updated in this thread,
     the parts' digests in a second one, from the same blocks. `take` may offer a buffer for a part."""
     ring = [memoryview(bytearray(BLOCK)) for _ in range(_AHEAD)]
-    busy: deque[Future[None]] = deque()
+    second = _Second()
     turn = 0
-    with ThreadPoolExecutor(1, thread_name_prefix="weighbridge-hash") as second:
+    try:
         for span in spans:
-            part = hashlib.sha256()
             buffer = take(span)
             at = 0
             while at < span.size:
@@ -201,19 +200,65 @@ def read_parts(
                 if buffer is not None:
                     view = buffer[at : at + count]
                 else:
-                    while len(busy) >= _AHEAD:
-                        busy.popleft().result()
+                    second.room(_AHEAD)
                     view = ring[turn][:count]
                     turn = (turn + 1) % _AHEAD
                 count = stream.readinto(view) or 0
                 if not count:
                     raise changed(path)
-                busy.append(second.submit(part.update, view[:count]))
+                second.update(view[:count])
                 whole.update(view[:count])
                 at += count
-            while busy:
-                busy.popleft().result()
-            yield Read(Part(span.number, part.hexdigest(), span.size), span, buffer)
+            yield Read(Part(span.number, second.digest(), span.size), span, buffer)
+    finally:
+        second.close()
+
+
+class _Second:
+    """A thread that hashes the blocks it is handed, in order."""
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._done: SimpleQueue[str] = SimpleQueue()
+        self._busy = 0
+        self._free: SimpleQueue[None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="weighbridge-hash", daemon=True)
+        self._thread.start()
+
+    def room(self, most: int) -> None:
+        """Waits until fewer than `most` blocks are being hashed or wait for it."""
+        while self._busy >= most or not self._free.empty():
+            self._free.get()
+            self._busy -= 1
+
+    def update(self, block: memoryview) -> None:
+        """Adds a block, which must stay as it is until `room` or `digest` say so."""
+        self._busy += 1
+        self._tasks.put(block)
+
+    def digest(self) -> str:
+        """The SHA-256 of all blocks since the last one."""
+        self._tasks.put(None)
+        found = self._done.get()
+        while self._busy:
+            self._free.get()
+            self._busy -= 1
+        return found
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._tasks.put(memoryview(b""))
+        self._thread.join()
+
+    def _work(self) -> None:
+        digest = hashlib.sha256()
+        while (block := self._tasks.get()) is None or block:
+            if block is None:
+                self._done.put(digest.hexdigest())
+                digest = hashlib.sha256()
+            else:
+                digest.update(block)
+                self._free.put(None)
 
 
 def hash_range(path: Path, expected: Stamp, span: Span) -> Sha256:

@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,9 @@ class Journal:
         self.key = ""
         self.uploads: dict[str, str] = {}
         self.puts: dict[str, str] = {}
-        self.begun: dict[str, str] = {}
         for line in lines:
             self._apply(line)
-        self.resumed = bool(self.uploads or self.puts or self.begun)
+        self.resumed = bool(self.uploads or self.puts)
         if not self.key:
             self.new_key()
 
@@ -52,20 +52,17 @@ class Journal:
         if self.uploads.get(blob) != upload:
             self._record({"upload": upload, "blob": blob})
 
-    def put_began(self, blob: str, key: str) -> None:
-        """A single PUT is under way: it may arrive although its answer never does."""
-        self._record({"begun": key, "blob": blob})
+    def puts_began(self, keys: Mapping[str, str]) -> None:
+        """Single PUTs, by blob, are about to begin: each may arrive although its answer never does."""
+        if keys:
+            self._record({"puts": dict(keys)})
 
-    def put_done(self, blob: str, key: str) -> None:
-        """A single PUT arrived, but the server was not told yet."""
-        self._record({"put": key, "blob": blob})
-
-    def settled(self, blob: str) -> None:
-        """The blob is stored and known to the server, or its upload is gone."""
+    def settled(self, *blobs: str) -> None:
+        """These blobs are stored and known to the server, or their uploads are gone."""
         with self._lock:
-            known = blob in self.uploads or blob in self.puts or blob in self.begun
+            known = [blob for blob in blobs if blob in self.uploads or blob in self.puts]
         if known:
-            self._record({"settled": blob})
+            self._record({"settled": known})
 
     def finish(self) -> None:
         """The push is complete: forgets it."""
@@ -89,18 +86,15 @@ class Journal:
         if key := line.get("key"):
             self.key = str(key)
             return
-        blob = str(line.get("settled") or line.get("blob") or "")
-        if "settled" in line:
-            self.uploads.pop(blob, None)
-            self.puts.pop(blob, None)
-            self.begun.pop(blob, None)
+        settled, puts = line.get("settled"), line.get("puts")
+        if isinstance(settled, list):
+            for blob in settled:
+                self.uploads.pop(str(blob), None)
+                self.puts.pop(str(blob), None)
+        elif isinstance(puts, dict):
+            self.puts |= {str(blob): str(key) for blob, key in puts.items()}
         elif "upload" in line:
-            self.uploads[blob] = str(line["upload"])
-        elif "begun" in line:
-            self.begun[blob] = str(line["begun"])
-        elif "put" in line:
-            self.begun.pop(blob, None)
-            self.puts[blob] = str(line["put"])
+            self.uploads[str(line.get("blob"))] = str(line["upload"])
 
 
 def open_journal(folder: Path | None, *identity: str) -> Journal:

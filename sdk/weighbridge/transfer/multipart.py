@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from weighbridge import bodies
 from weighbridge.client import Client
 from weighbridge.contract.cuts import Span
 from weighbridge.contract.digests import Sha256
@@ -73,6 +74,9 @@ class Multiparts:
         self.memory = Memory()
         self.familiar = False
         """What was asked after last was there: then parts are not kept in memory."""
+        self.direct = True
+        """Parts go from file to socket inside the system, which TLS rules out: then they are not
+        kept in memory either. Taken for granted until the first address says otherwise."""
 
     # Asking
 
@@ -133,6 +137,7 @@ class Multiparts:
         elif found.request is None:
             self._tally.held(str(upload.path), item.part.number, item.part.size)
         else:
+            self.direct = bodies.direct(found.request.url)
             with upload.lock:
                 upload.left += 1
             if found.action == "copy":

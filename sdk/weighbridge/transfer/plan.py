@@ -18,18 +18,22 @@ from weighbridge.contract.cuts import Span as Span
 from weighbridge.contract.cuts import cuts as cuts
 from weighbridge.contract.cuts import part_size as part_size
 from weighbridge.contract.digests import BlobDigest, Sha256
+from weighbridge.contract.manifests import FileEntry
 
 T = TypeVar("T")
 
-PLAN_BLOBS = 1000
-"""The largest number of blobs, parts or files in one request."""
+PLAN_BLOBS = 2000
+"""The largest number of blobs in one plan."""
+PAGE = 1000
+"""The largest number of parts or of blobs to fetch in one request."""
+FILES = 10_000
+"""The largest number of files in one request."""
+FILES_BYTES = 4 * MIB
+"""About as much as they may weigh there: a Lambda function is not handed more than 6 MB."""
 PLAN_BYTES = 256 * MIB
 """With this much hashed, a plan is asked for although more is to come, so that sending starts."""
 SIGN_PARTS = 256
 """Parts signed at a time: late enough not to expire, few enough requests."""
-DONE_BATCH = 200
-"""With this many PUTs unreported they are reported, so that a kill repeats little."""
-
 BACKOFF = 0.1
 BACKOFF_CAP = 10.0
 RETRIED = frozenset({429, 500, 502, 503, 504})
@@ -62,10 +66,23 @@ def reading(blob: BlobDigest) -> Reading:
     return Reading(ranges, composite=False)
 
 
-def batches(items: Sequence[T], most: int = PLAN_BLOBS) -> Iterator[Sequence[T]]:
+def batches(items: Sequence[T], most: int = PAGE) -> Iterator[Sequence[T]]:
     """`items` in order, `most` at a time."""
     for start in range(0, len(items), most):
         yield items[start : start + most]
+
+
+def pages(files: Sequence[FileEntry]) -> Iterator[Sequence[FileEntry]]:
+    """`files` in order, as many at a time as one request takes."""
+    start, weight = 0, 0
+    for at, entry in enumerate(files):
+        more = 250 + 2 * len(entry.path.encode("utf-8", "surrogatepass"))
+        if at > start and (weight + more > FILES_BYTES or at - start == FILES):
+            yield files[start:at]
+            start, weight = at, 0
+        weight += more
+    if start < len(files):
+        yield files[start:]
 
 
 def ask_now(waiting: int, waiting_bytes: int, more_to_come: bool) -> bool:

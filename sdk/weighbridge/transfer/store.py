@@ -5,14 +5,16 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from weighbridge.bodies import Body, Bytes, FileBody
 from weighbridge.contract.cuts import Span
 from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import IntegrityError, TransferError
 from weighbridge.contract.types import SignedRequest
-from weighbridge.http import Broken, Bytes, Pool, Unreachable
+from weighbridge.http import Broken, Pool, Unreachable
 from weighbridge.transfer import hashing, plan
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.hashing import Stamp
@@ -40,45 +42,35 @@ class Chunk:
             return hashlib.sha256(self.data).hexdigest() != self.sha256
         return hashing.hash_range(self.path, self.stamp, self.span) != self.sha256
 
-    def blocks(self) -> Iterator[memoryview]:
-        """The bytes; `FileChanged` if the file they are read from is not what it was."""
-        size = self.span.size
+    def body(self, sent: Callable[[int, int], None]) -> Body:
+        """The bytes as a request's body. `sent` is told the size of what went out, and how far into
+        the chunk that was."""
         if self.data is not None:
-            for start in range(0, size, hashing.BLOCK):
-                yield self.data[start : min(start + hashing.BLOCK, size)]
-            return
-        with hashing.open_same(self.path, self.stamp) as stream:
-            stream.seek(self.span.offset)
-            view = memoryview(bytearray(min(hashing.BLOCK, size)))
-            left = size
-            while left:
-                count = stream.readinto(view[: min(left, len(view))])
-                if not count:
-                    raise hashing.changed(self.path)
-                yield view[:count]
-                left -= count
+            return MemoryBody(self.data, sent)
+        return FileBody(
+            partial(hashing.open_same, self.path, self.stamp), self.span.offset, self.span.size,
+            sent, partial(hashing.changed, self.path),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkBody:
-    """A chunk as a request's body. `sent` is told the size of each block that went out, and how
-    far into the chunk that was."""
+class MemoryBody:
+    """A chunk that is in memory."""
 
-    chunk: Chunk
+    data: memoryview
     sent: Callable[[int, int], None]
 
     @property
     def size(self) -> int:
         """Bytes in all."""
-        return self.chunk.span.size
+        return len(self.data)
 
     def blocks(self) -> Iterator[memoryview | bytes]:
         """The bytes, from the beginning."""
-        position = 0
-        for block in self.chunk.blocks():
+        for start in range(0, self.size, hashing.BLOCK):
+            block = self.data[start : start + hashing.BLOCK]
             yield block
-            position += len(block)
-            self.sent(len(block), position)
+            self.sent(len(block), start + len(block))
 
 
 def put(
@@ -109,7 +101,7 @@ def put(
         attempt += 1
         failure: Exception
         try:
-            body = ChunkBody(chunk, count)
+            body = chunk.body(count)
             if body.size <= _SMALL:
                 # In one piece with the headers: one packet instead of two.
                 data = b"".join(bytes(block) for block in body.blocks())

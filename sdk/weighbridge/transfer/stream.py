@@ -16,8 +16,10 @@ from weighbridge.transfer.multipart import Multiparts, Ready, Upload, open_name
 
 BATCH = 4
 """Parts that are asked after together: they are in memory while the answer comes."""
+LARGE_BATCH = 16
+"""The same, where they are not in memory."""
 FAMILIAR_BATCH = 32
-"""The same, where everything so far was there: then they are not in memory."""
+"""The same, where everything so far was there."""
 
 
 class Stream:
@@ -53,13 +55,22 @@ class Stream:
                 ):
                     parts.append(read.part)
                     self._waiting.append(Ready(read.part, read.span, read.buffer))
-                    most = FAMILIAR_BATCH if self._uploads.familiar else BATCH
-                    if len(self._waiting) >= most and len(parts) < len(self._layout.spans):
+                    left = len(self._layout.spans) - len(parts)
+                    if left and len(self._waiting) >= self._batch(len(parts), left):
                         self._ask()
                 hashing.check_end(stream, self._path, self._stamp)
                 self._answered()
         digest = Sha256(whole.hexdigest())
         return hashing.hashed(self._path, self._stamp, digest, parts, self._layout.scheme)
+
+    def _batch(self, asked: int, left: int) -> int:
+        """How many parts to ask after at a time: few at first, so that sending begins, and few
+        again near the end, so that little is left to send when the file is read."""
+        if self._uploads.familiar:
+            return FAMILIAR_BATCH
+        if not self._uploads.direct or asked <= BATCH:
+            return BATCH
+        return max(BATCH, min(LARGE_BATCH, left // 2))
 
     @property
     def in_memory(self) -> bool:
@@ -90,7 +101,7 @@ class Stream:
             raise Interrupted(f"reading {self._path} was given up")
 
     def _take(self, span: Span) -> memoryview | None:
-        if span.size > BUFFER or self._uploads.familiar:
+        if span.size > BUFFER or self._uploads.familiar or self._uploads.direct:
             return None
         buffer = self._uploads.memory.take()
         if buffer is None:

@@ -4,10 +4,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 
 from weighbridge.client import Client
 from weighbridge.contract.cuts import Span
@@ -139,7 +141,7 @@ class Uploader:
         while self._again:
             files, self._again = list(self._again.values()), {}
             before = self._tally.parts_sent
-            for batch in plan.batches(files):
+            for batch in plan.batches(files, plan.PLAN_BLOBS):
                 self._round(uploads, batch)
             uploads.crew.drain()
             self._report()
@@ -170,6 +172,7 @@ class Uploader:
         answer = self._client.plan(self._project, [file.blob for file in fresh], done)
         self._settle(done)
         by_blob = {item.blob: item for item in answer.blobs}
+        self._journal.puts_began({i.blob: i.key for i in answer.blobs if i.action == "put"})
         for file in fresh:
             item = by_blob.get(file.blob)
             if item is None:
@@ -208,17 +211,16 @@ class Uploader:
         def task() -> None:
             name = str(file.path)
             chunk = store.Chunk(file.path, file.stamp, Span(1, 0, file.size), file.sha256)
-            self._journal.put_began(file.blob, key)
             sent = partial(self._tally.sent, name, 1)
             if store.put(self._client.pool, request, chunk, crew, sent) == "again":
                 self._send_again(file)
                 return
             self._tally.part(name, 1, file.size)
-            self._journal.put_done(file.blob, key)
             with self._lock:
                 self._unreported.append(PutDone(file.blob, key))
 
-        crew.submit(task)
+        # So many may wait that the next plan is made meanwhile.
+        crew.submit(task, plan.PLAN_BLOBS)
 
     def _send_again(self, file: Hashed) -> None:
         with self._lock:
@@ -233,8 +235,7 @@ class Uploader:
         return done
 
     def _settle(self, done: Sequence[PutDone]) -> None:
-        for item in done:
-            self._journal.settled(item.blob)
+        self._journal.settled(*(item.blob for item in done))
 
     def _report(self) -> None:
         while done := self._take_done():
@@ -242,17 +243,15 @@ class Uploader:
             self._settle(done)
 
     def _report_remembered(self) -> None:
-        """Tells the server of PUTs that an interrupted run could not report any more."""
-        answered = [PutDone(blob, key) for blob, key in self._journal.puts.items()]
-        # What was under way may have arrived too: one by one, for each may be missing on its own.
-        open_ = [PutDone(blob, key) for blob, key in self._journal.begun.items()]
-        for batch in (*plan.batches(answered), *([item] for item in open_)):
+        """Tells the server of PUTs that an interrupted run could not report any more. Some may never
+        have arrived: the server takes those that did, and says that others are missing."""
+        begun = [PutDone(blob, key) for blob, key in self._journal.puts.items()]
+        for batch in plan.batches(begun, plan.PLAN_BLOBS):
             try:
                 self._client.plan(self._project, (), batch)
             except RegistryError as error:
                 if not 400 <= error.status < 500 or error.status in (401, 403, 429):
                     raise
-                # They were swept meanwhile, or never arrived: they are sent anew.
             self._settle(batch)
 
 
@@ -269,20 +268,19 @@ def hash_all(
 
     pool = ThreadPoolExecutor(_HASHERS, thread_name_prefix="weighbridge-read")
     try:
-        running: dict[Future[Hashed], Source] = {}
         queue = iter(sources)
-        more = True
+        ready: SimpleQueue[tuple[Source, Future[Hashed]]] = SimpleQueue()
+        running = 0
         while True:
-            while more and len(running) < _HASH_AHEAD:
-                source = next(queue, None)
-                if source is None:
-                    more = False
-                    break
-                running[pool.submit(read, source.path, stopping)] = source
+            for source in islice(queue, _HASH_AHEAD - running):
+                future = pool.submit(read, source.path, stopping)
+                future.add_done_callback(partial(_announce, ready, source))
+                running += 1
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+            source, future = ready.get()
+            running -= 1
+            yield source, future.result()
     except BaseException:
         if crew is not None:
             crew.stop()
@@ -290,6 +288,12 @@ def hash_all(
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
+
+
+def _announce(
+    ready: "SimpleQueue[tuple[Source, Future[Hashed]]]", source: Source, future: Future[Hashed]
+) -> None:
+    ready.put((source, future))
 
 
 def _size(source: Source) -> int:

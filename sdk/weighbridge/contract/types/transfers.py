@@ -23,7 +23,7 @@ class PutDone:
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """Up to 1,000 blobs wanted, and up to 1,000 PUTs done since the last plan."""
+    """Up to 2,000 blobs wanted, and up to 2,000 PUTs done since the last plan."""
 
     want: tuple[WantedBlob, ...] = ()
     done: tuple[PutDone, ...] = ()

@@ -77,7 +77,7 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class FilePage:
-    """Files added to an open version ahead of its commit: 1,000 at most per request."""
+    """Files added to an open version ahead of its commit: 10,000 at most per request."""
 
     files: tuple[FileEntry, ...]
 
