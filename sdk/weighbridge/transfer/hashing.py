@@ -120,19 +120,24 @@ def _never() -> bool:
     return False
 
 
-def hash_file(path: Path, stopping: Callable[[], bool] = _never) -> Hashed:
-    """Reads `path` once. Raises `FileChanged` if it changes meanwhile; gives up when told to."""
+def hash_file(
+    path: Path,
+    stopping: Callable[[], bool] = _never,
+    observe: Callable[[memoryview], None] | None = None,
+) -> Hashed:
+    """Reads `path` once. Raises `FileChanged` if it changes meanwhile; gives up when told to.
+    `observe` is given every block, in order."""
     with open_file(path) as stream:
         before = stamp(stream)
         how = layout(stream, before.size)
         whole = hashlib.sha256()
         parts: list[Part] = []
         if how.spans:
-            for read in read_parts(stream, path, how.spans, whole, stopping):
+            for read in read_parts(stream, path, how.spans, whole, stopping, observe=observe):
                 parts.append(read.part)
             digest = Sha256(whole.hexdigest())
         else:
-            digest = _hash_span(stream, path, Span(1, 0, before.size))
+            digest = _hash_span(stream, path, Span(1, 0, before.size), observe)
         check_end(stream, path, before)
     return hashed(path, before, digest, parts, how.scheme)
 
@@ -150,7 +155,9 @@ def check_end(stream: FileIO, path: Path, before: Stamp) -> None:
         raise changed(path)
 
 
-def _hash_span(stream: FileIO, path: Path, span: Span) -> Sha256:
+def _hash_span(
+    stream: FileIO, path: Path, span: Span, observe: Callable[[memoryview], None] | None = None
+) -> Sha256:
     digest = hashlib.sha256()
     view = memoryview(bytearray(min(BLOCK, max(span.size, 1))))
     left = span.size
@@ -159,6 +166,8 @@ def _hash_span(stream: FileIO, path: Path, span: Span) -> Sha256:
         if not count:
             raise changed(path)
         digest.update(view[:count])
+        if observe is not None:
+            observe(view[:count])
         left -= count
     return Sha256(digest.hexdigest())
 
@@ -183,9 +192,11 @@ def read_parts(
     whole: Hash,
     stopping: Callable[[], bool],
     take: Callable[[Span], memoryview | None] = _no_buffer,
+    observe: Callable[[memoryview], None] | None = None,
 ) -> Iterator[Read]:
     """The parts of a file, each as soon as its digest is known. `whole` is updated in this thread,
-    the parts' digests in a second one, from the same blocks. `take` may offer a buffer for a part."""
+    the parts' digests in a second one, from the same blocks. `take` may offer a buffer for a part.
+    `observe` is given every block, in order."""
     ring = [memoryview(bytearray(BLOCK)) for _ in range(_AHEAD)]
     busy: deque[Future[None]] = deque()
     turn = 0
@@ -210,6 +221,8 @@ def read_parts(
                     raise changed(path)
                 busy.append(second.submit(part.update, view[:count]))
                 whole.update(view[:count])
+                if observe is not None:
+                    observe(view[:count])
                 at += count
             while busy:
                 busy.popleft().result()
