@@ -76,8 +76,8 @@ def sign(call: Call) -> Downloads:
 
 @endpoint(routes, "GET", ONE + "/facts", "read", answers=VersionFacts)
 def show_facts(call: Call) -> VersionFacts:
-    """What indexing found in a checkpoint's files."""
+    """What indexing found in a checkpoint's files, and what its pusher claims of their tensors."""
     record = _record(call)
     project_id = record.version.model.project_id
     entries = versions.files(stores(), project_id, record.checkpoint.manifest)
-    return facts.of_files(stores(), project_id, entries)
+    return facts.told(stores(), record.version, entries, record.checkpoint.claims)

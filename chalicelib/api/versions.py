@@ -6,6 +6,7 @@ from chalicelib.api.http import PAGED, Call, endpoint
 from chalicelib.api.models import ONE as MODEL
 from chalicelib.registry import (
     changing,
+    claims,
     compare,
     downloads,
     facts,
@@ -18,6 +19,7 @@ from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.types import (
     ApprovalChange,
+    ClaimsPage,
     Comparison,
     Deleted,
     DownloadRequest,
@@ -25,6 +27,7 @@ from weighbridge.contract.types import (
     FileList,
     FilePage,
     NewVersion,
+    StoredPage,
     Version,
     VersionChanges,
     VersionCommit,
@@ -92,6 +95,12 @@ def add_files(call: Call) -> Version:
     return publishing.add_files(stores(), call.project, call.model, call.number, call.body)
 
 
+@endpoint(routes, "POST", ONE + "/claims", "write", body=ClaimsPage, answers=StoredPage, status=201)
+def add_claims(call: Call) -> StoredPage:
+    """Stores a page of claims about tensors, for the commit of a version or of its checkpoint."""
+    return claims.add(stores(), found(call), call.body)
+
+
 @endpoint(routes, "POST", ONE + "/commit", "write", body=VersionCommit, answers=Version)
 def commit(call: Call) -> Version:
     """Publishes an open version."""
@@ -131,12 +140,12 @@ def sign(call: Call) -> Downloads:
 
 @endpoint(routes, "GET", ONE + "/facts", "read", answers=VersionFacts)
 def show_facts(call: Call) -> VersionFacts:
-    """What indexing found in a version's files."""
+    """What indexing found in a version's files, and what its pusher claims of their tensors."""
     record = found(call)
     if not record.version.manifest:
         return VersionFacts(())
     entries = versions.files(stores(), record.model.project_id, record.version.manifest)
-    return facts.of_files(stores(), record.model.project_id, entries)
+    return facts.told(stores(), record, entries, record.version.claims)
 
 
 @endpoint(routes, "GET", "/api/compare", None, answers=Comparison, query=("ref",))

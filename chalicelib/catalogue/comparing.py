@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.catalogue import formats, slugs
+from chalicelib.catalogue import formats, slugs, tensors
 from chalicelib.catalogue.links import reference, version_link
 from chalicelib.catalogue.pages import INDEX, Page
-from chalicelib.catalogue.tensors import natural
 from chalicelib.catalogue.views import CompareView
 from weighbridge.contract import codec
-from weighbridge.contract.types import Difference, Model, Section, Version
+from weighbridge.contract.types import Difference, Model, Section, Statistics, Version
 
 MOST_ROWS = 500
 ORDER = ("metrics", "params", "tensors", "files", "tags", "provenance")
@@ -45,6 +44,10 @@ class Cell:
     delta: str = ""
     verdict: str = ""
     differs: bool = False
+    named: str = ""
+    """The name of a tensor on this side, where it was renamed."""
+    figures: str = ""
+    """What its pusher claims of a tensor's numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def compare_page(view: CompareView) -> Page:
          "crumbs": (), "sections": sections, "names": _names(comparison.versions),
          "reverse": slugs.compare_path(refs[::-1]), "lineage": _lineage(comparison.versions),
          "headline": _headline(sections, models),
+         "claimed": any(v.claims for v in comparison.versions),
          "total": sum(len(s.rows) + s.hidden for s in sections)},
         {INDEX: {"kind": "compare", "comparison": comparison}},
     )  # fmt: skip
@@ -141,7 +145,7 @@ def _direction(models: Sequence[Model | None], metric: str) -> str:
 def _shown(section: Section, view: CompareView, models: Sequence[Model | None]) -> Shown:
     differences = list(section.differences)
     if section.title == "tensors":
-        differences.sort(key=lambda d: natural(d.name))
+        differences.sort(key=lambda d: tensors.natural(d.name))
     main = {m.settings.main_metric for m in models if m}
     if section.title == "metrics":
         differences.sort(key=lambda d: (d.name not in main, d.name))
@@ -178,6 +182,12 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def _statistics(claimed: Any) -> Statistics | None:
+    if isinstance(claimed, Mapping):
+        return codec.decode(Statistics, dict(claimed))
+    return claimed if isinstance(claimed, Statistics) else None
+
+
 def _cell(title: str, value: Any, base: Any, direction: str, index: int) -> Cell:
     if value is None:
         return Cell("absent", differs=bool(index) and base is not None)
@@ -194,7 +204,9 @@ def _cell(title: str, value: Any, base: Any, direction: str, index: int) -> Cell
     if title == "tensors" and isinstance(value, Mapping):
         text = f"{value.get('dtype', '')} [{formats.shape(value.get('shape', ()))}]"
         print_ = str(value.get("fingerprint", ""))
-        return Cell("tensor", value.get("bytes", 0), text, print_, "", "", differs)
+        named = str(value.get("name", ""))
+        figures = tensors.figures(_statistics(value.get("statistics")))
+        return Cell("tensor", value.get("bytes", 0), text, print_, "", "", differs, named, figures)
     return Cell("text", value, formats.exact(value), "", "", "", differs)
 
 
@@ -218,7 +230,7 @@ def _equal(section: Section, view: CompareView) -> list[Difference]:
     different = {d.name for d in section.differences}
     return [
         Difference(name, tuple(table[name] for table in tables), "same")
-        for name in sorted(tables[0], key=natural)
+        for name in sorted(tables[0], key=tensors.natural)
         if name not in different and all(name in table for table in tables)
     ]
 
@@ -239,7 +251,7 @@ def _tables(title: str, view: CompareView) -> list[Mapping[str, Any]]:
                 for files in view.files]  # fmt: skip
     return [
         {t.name: {"dtype": t.dtype, "shape": t.shape, "bytes": t.bytes,
-                  "fingerprint": t.fingerprint}
+                  "fingerprint": t.fingerprint, "statistics": t.statistics}
          for file in facts.items if file.facts for t in file.facts.tensors}
         for facts in view.facts
     ]  # fmt: skip

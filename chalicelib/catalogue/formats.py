@@ -104,6 +104,12 @@ def shape(dimensions: Any) -> str:
     return f" {TIMES} ".join(str(d) for d in dimensions) or "scalar"
 
 
+def share(part: float) -> str:
+    """A share in percent: `0.25 %`; one too small to show is still told."""
+    percent = 100 * part
+    return f"{percent:.3g} %" if percent >= 0.001 or not percent else "less than 0.001 %"
+
+
 def plural(amount: int, word: str) -> str:
     """`1 version`, `3 versions`."""
     return f"{amount:,} {word}{'' if amount == 1 else 's'}"

@@ -127,7 +127,10 @@ class RegistrySource:
         if not version.manifest:
             return VersionFacts(())
         entries = versions.files(self.stores, project_id, version.manifest)
-        return facts.of_files(self.stores, project_id, entries)
+        if version.claims is None:
+            return facts.of_files(self.stores, project_id, entries)
+        found = self._version(project_id, version)
+        return facts.told(self.stores, found, entries, version.claims)
 
     def checkpoints(self, project_id: str, version: Version, limit: int) -> Sequence[Checkpoint]:
         """The newest checkpoints by number, oldest first."""

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from chalicelib.catalogue import formats, slugs
+from chalicelib.catalogue import formats, slugs, tensors
 from chalicelib.catalogue.pages import Page, document
 
 CONTENT_SECURITY_POLICY = (
@@ -195,6 +195,8 @@ FILTERS = {
     "time": _time,
     "day": _day,
     "shape": formats.shape,
+    "figures": tensors.figures,
+    "strange": tensors.strange,
     "plural": formats.plural,
     "exact": formats.exact,
 }

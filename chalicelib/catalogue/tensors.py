@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from weighbridge.contract.types import Tensor
+from chalicelib.catalogue import formats
+from weighbridge.contract.types import Statistics, Tensor
 
 MOST_ROWS = 700
 _DEEPEST = 6
@@ -51,6 +52,30 @@ class _Branch:
 def parameters(tensor: Tensor) -> int:
     """How many numbers a tensor holds."""
     return prod(tensor.shape)
+
+
+def figures(found: Statistics | None) -> str:
+    """What is claimed of a tensor's numbers, in short; empty where nothing is."""
+    if found is None:
+        return ""
+    said = []
+    if found.mean is not None and found.std is not None:
+        said.append(f"{formats.number(found.mean)} ± {formats.number(found.std)}")
+    if found.min is not None and found.max is not None:
+        said.append(f"{formats.number(found.min)} to {formats.number(found.max)}")
+    said += [f"{formats.share(found.nan)} NaN"] if found.nan else []
+    said += [f"{formats.share(found.inf)} infinite"] if found.inf else []
+    text = ", ".join(said)
+    return (
+        f"{text} (of {formats.share(found.seen / found.count)} of the values)"
+        if found.sampled
+        else text
+    )
+
+
+def strange(found: Statistics | None) -> bool:
+    """Whether there are numbers that are none."""
+    return bool(found and (found.nan or found.inf))
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chalicelib.registry import accept, blobs, keys, outbox, paging, publishing, versions
+from chalicelib.registry import accept, blobs, claims, keys, outbox, paging, publishing, versions
 from chalicelib.registry.models import ModelRecord, tags
 from chalicelib.registry.ports import (
     Absent,
@@ -116,6 +116,7 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         created_by=by,
     )  # fmt: skip
     publishing.bounded(codec.encode(draft))
+    draft = replace(draft, claims=claims.accept(stores, found, entries, request.claims))
     pk = _partition(found)
     for _ in range(COMMIT_RACES):
         counter = stores.table.get(keys.counter(pk))
@@ -255,3 +256,4 @@ def release(stores: Stores, record: CheckpointRecord) -> None:
     metrics = publishing.metric_items(pk, record.checkpoint.metrics, record.checkpoint.number)
     stores.table.write_many([Delete(key) for key in metrics])
     blobs.release(stores, project_id, [e.blob for e in entries], record.holder)
+    claims.free(stores, record.version, record.checkpoint.claims)

@@ -1,9 +1,13 @@
-"""What differs between two or more versions: metrics, params, tags, files, tensors, provenance."""
+"""What differs between two or more versions: metrics, params, tags, files, tensors, provenance.
+
+Tensors are told apart by name, dtype and shape, and by the fingerprints that their pushers claim, where
+all sides that have the tensor have one.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from chalicelib.registry import facts, versions
+from chalicelib.registry import facts, tensors, versions
 from chalicelib.registry.stores import Stores
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import codec
@@ -23,14 +27,14 @@ def compare(stores: Stores, sides: Sequence[VersionRecord]) -> Comparison:
         raise InvalidRequest(f"compare takes 2 to {MOST} versions, not {len(sides)}")
     listed = [_files(stores, side) for side in sides]
     known = [
-        facts.of_files(stores, side.model.project_id, files)
+        facts.told(stores, side, files, side.version.claims)
         for side, files in zip(sides, listed, strict=True)
     ]
     shown = [side.version for side in sides]
     sections = (
         _section("metrics", [dict(v.metrics) for v in shown], _plain),
         _section("params", [dict(v.params) for v in shown], _plain),
-        _section("tensors", [_tensors(k) for k in known], _tensor_change),
+        tensors.section([_tensors(k) for k in known]),
         _section("files", [{f.path: _file(f) for f in files} for files in listed], _plain),
         _section("tags", [dict(v.tags) for v in shown], _plain),
         _section("provenance", [codec.encode(v.provenance) for v in shown], _plain),
@@ -48,35 +52,20 @@ def _file(entry: FileEntry) -> Row:
     return {"sha256": entry.sha256, "size": entry.size}
 
 
-def _tensors(known: VersionFacts) -> Row:
+def _tensors(known: VersionFacts) -> dict[str, Tensor]:
     """Tensors by name; a name that several files use carries its file's path."""
     found: dict[str, Tensor] = {}
     for file in known.items:
         for tensor in file.facts.tensors if file.facts else ():
             name = tensor.name if tensor.name not in found else f"{file.path}: {tensor.name}"
             found[name] = tensor
-    return {
-        name: {
-            "dtype": t.dtype, "shape": list(t.shape), "bytes": t.bytes,
-            **({"fingerprint": t.fingerprint} if t.fingerprint else {}),
-        }
-        for name, t in found.items()
-    }  # fmt: skip
+    return found
 
 
 def _plain(values: Sequence[Any]) -> str:
     if values[0] is None:
         return "added"
     return "removed" if values[-1] is None else "changed"
-
-
-def _tensor_change(values: Sequence[Any]) -> str:
-    there = [v for v in values if v is not None]
-    if len(there) < len(values):
-        return _plain(values)
-    if any(v["shape"] != there[0]["shape"] for v in there):
-        return "reshaped"
-    return "retyped" if any(v["dtype"] != there[0]["dtype"] for v in there) else "changed"
 
 
 def _section(title: Title, sides: Sequence[Row], classify: Classify) -> Section:

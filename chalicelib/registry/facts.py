@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from chalicelib.registry import keys
+from chalicelib.registry import claims, keys
 from chalicelib.registry.ports import Item, Put
 from chalicelib.registry.stores import Stores
+from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import codec
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import Facts, FileFacts, VersionFacts
+from weighbridge.contract.types import ClaimsSummary, Facts, FileFacts, VersionFacts
 
 MAX_INLINE = 24 * 1024
 MAX_LISTED = 1000
@@ -53,3 +54,14 @@ def of_files(stores: Stores, project_id: str, files: Sequence[FileEntry]) -> Ver
         tuple(FileFacts(e.path, e.size, e.sha256, e.blob, known.get(e.blob)) for e in shown),
         complete=len(shown) == len(files),
     )
+
+
+def told(
+    stores: Stores,
+    found: VersionRecord,
+    files: Sequence[FileEntry],
+    claimed: ClaimsSummary | None,
+) -> VersionFacts:
+    """The same, with what was claimed of the tensors of a version, or of a checkpoint under it."""
+    known = of_files(stores, found.model.project_id, files)
+    return claims.merge(known, claims.load(stores, found, claimed)) if claimed else known

@@ -270,6 +270,16 @@ def manifest_pages(project_id: str, model_id: str, number: int) -> str:
     return f"manifests/{project_id}/pages/{model_id}/{number}/"
 
 
+def claims_folder(project_id: str, model_id: str, number: int) -> str:
+    """The folder of what was claimed of a version's tensors, and of its checkpoints'."""
+    return f"manifests/{project_id}/claims/{model_id}/{number}/"
+
+
+def claims_object(project_id: str, model_id: str, number: int, random: str) -> str:
+    """One page of claims."""
+    return f"{claims_folder(project_id, model_id, number)}{random}.json"
+
+
 def facts_object(project_id: str, blob_id: str) -> str:
     """The object of a tensor table that outgrows an item."""
     return f"facts/{project_id}/{blob_id}.json"

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.registry import accept, blobs, keys, models, outbox, projects, versions
+from chalicelib.registry import accept, blobs, claims, keys, models, outbox, projects, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
     Absent,
@@ -121,9 +121,8 @@ def add_files(stores: Stores, project: str, model: str, number: int, page: FileP
     return found.version
 
 
-def page_objects(stores: Stores, project_id: str, model_id: str, number: int) -> list[str]:
-    """The keys of the file pages that were added to a version."""
-    folder = keys.manifest_pages(project_id, model_id, number)
+def page_objects(stores: Stores, folder: str) -> list[str]:
+    """The keys of the pages in a folder of a version."""
     found_keys: list[str] = []
     after = ""
     while True:
@@ -140,7 +139,8 @@ def _gathered(stores: Stores, found: VersionRecord, commit: VersionCommit) -> li
         return list(commit.files)
     entries: dict[str, FileEntry] = {}
     record = found.model
-    for key in page_objects(stores, record.project_id, record.id, found.number):
+    folder = keys.manifest_pages(record.project_id, record.id, found.number)
+    for key in page_objects(stores, folder):
         for entry in manifests.decode(stores.blobs.read(key)):
             entries[entry.path] = entry
     return list(entries.values())
@@ -229,8 +229,7 @@ def commit(
         parents=tuple(p.reference for p in parents), manifest=request.manifest,
         files=len(entries), size=sum(e.size for e in entries), published=iso(now), revision=1,
     )  # fmt: skip
-    document = versions.document(version)
-    bounded(document)
+    bounded(versions.document(version))
     pk = keys.of_model(record.id)
     metrics = metric_items(pk, request.metrics, number)
     if request.files:
@@ -238,6 +237,7 @@ def commit(
     else:  # the references were written with the pages; the bytes must still be there
         blobs.require(stores, record.project_id, entries)
     accept.check(stores, record.project_id, entries)
+    version = replace(version, claims=claims.accept(stores, found, entries, request.claims))
     lineage = [
         Put(Item(keys.dependent(p.model.id, p.number, found.reference), {},
                  {"child": found.reference}))
@@ -246,7 +246,9 @@ def commit(
     if metrics or lineage:
         stores.table.write_many([*metrics.values(), *lineage])
     ready = Item(
-        keys.version(record.id, keys.READY, number), {"state": "ready", "rev": 1}, document
+        keys.version(record.id, keys.READY, number),
+        {"state": "ready", "rev": 1},
+        versions.document(version),
     )
     event = outbox.entry(
         stores, record.project_id, "version.published", by, model=record.model.name,

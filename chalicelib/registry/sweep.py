@@ -104,7 +104,12 @@ def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -
     if item is None:
         return
     version = codec.decode(Version, dict(item.doc))
-    pages = publishing.page_objects(stores, project_id, model_id, number)
+    folders = keys.manifest_pages, keys.claims_folder
+    pages = [
+        key
+        for folder in folders
+        for key in publishing.page_objects(stores, folder(project_id, model_id, number))
+    ]
     stores.table.write_many([Put(Item(keys.free_object(project_id, key))) for key in pages])
     metrics = publishing.metric_items(keys.of_model(model_id), version.metrics, number)
     stores.table.write_many([Delete(key) for key in metrics])

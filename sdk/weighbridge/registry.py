@@ -16,6 +16,7 @@ from weighbridge.results import PullResult, PushResult, TensorData, TensorsResul
 from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.clone import Link
+from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.progress import Progress
 from weighbridge.writing import Clock, Draft, publish_checkpoint, publish_version
 
@@ -71,6 +72,8 @@ class Registry:
         progress: Progress | None = None,
         dry_run: bool = False,
         create: bool = True,
+        stats: bool | None = None,
+        fingerprints: bool | None = None,
     ) -> PushResult:
         """Publishes files as the next version of `model` (`"project/model"`).
 
@@ -80,7 +83,8 @@ class Registry:
         continues where it was when it is run again. Project and model are created if missing,
         unless `create` is false. Nothing is visible before everything is there. Each `alias` is
         moved to the new version afterwards. A dry run hashes and asks nothing to change: it
-        reports what the version would hold; `sent_bytes` is then 0.
+        reports what the version would hold; `sent_bytes` is then 0. `stats` and `fingerprints` say
+        whether tensors are looked at meanwhile (by default they are, see `PushResult.warnings`).
         """
         return publish_version(
             self.client,
@@ -100,6 +104,7 @@ class Registry:
             progress=progress,
             dry_run=dry_run,
             create=create,
+            wanted=Wanted.of(fingerprints, stats),
         )
 
     def push_checkpoint(
@@ -115,6 +120,8 @@ class Registry:
         as_name: str | None = None,
         progress: Progress | None = None,
         dry_run: bool = False,
+        stats: bool | None = None,
+        fingerprints: bool | None = None,
     ) -> PushResult:
         """Publishes files as a checkpoint of the version `ref` (open or ready).
 
@@ -132,6 +139,7 @@ class Registry:
             tags=tags,
             progress=progress,
             dry_run=dry_run,
+            wanted=Wanted.of(fingerprints, stats),
         )
 
     def version(
@@ -146,6 +154,8 @@ class Registry:
         provenance: types.Provenance | None = None,
         progress: Progress | None = None,
         create: bool = True,
+        stats: bool | None = None,
+        fingerprints: bool | None = None,
     ) -> VersionSession:
         """A version to fill in a `with` block: published at its end, given up on an exception.
 
@@ -165,6 +175,7 @@ class Registry:
             resume=resume,
             progress=progress,
             create=create,
+            wanted=Wanted.of(fingerprints, stats),
         )
 
     # Reading
@@ -296,7 +307,7 @@ class Registry:
         )
 
     def facts(self, ref: str) -> types.VersionFacts:
-        """What indexing found in the files of a version or checkpoint."""
+        """What indexing found in the files of a version or checkpoint, and what its pusher claims."""
         wanted = parse(ref)
         version = wanted.version or references.LATEST
         at = (wanted.project, wanted.model, version)

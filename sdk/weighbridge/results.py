@@ -13,7 +13,9 @@ class PushResult:
 
     `sent_bytes` is what went over the wire, repeats included; `reused_bytes` is what did not have
     to be sent. `version` is 0 in a dry run, `checkpoint` 0 unless a checkpoint was pushed.
-    `requests` counts all HTTP requests, `parts_sent` those that carried file content.
+    `requests` counts all HTTP requests, `parts_sent` those that carried file content. `warnings`
+    name what was seen in tensors and should not be there (NaN, infinite values); `sampled` counts
+    tensors whose statistics are of a part of their numbers.
     """
 
     reference: str
@@ -28,6 +30,8 @@ class PushResult:
     checkpoint: int = 0
     entries: tuple[FileEntry, ...] = ()
     dry_run: bool = False
+    warnings: tuple[str, ...] = ()
+    sampled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """A version that is filled while training runs: `with registry.version("p/m") as v: ...`."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from weighbridge import claiming
 from weighbridge.client import Client
 from weighbridge.contract import manifests, names, types
 from weighbridge.contract.errors import Conflict, InvalidRequest, NotFound, RegistryError
@@ -12,9 +14,11 @@ from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import Reference, VersionSelector
 from weighbridge.results import PushResult
 from weighbridge.sources import PathLike, collect
+from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.journal import Journal, open_journal
 from weighbridge.transfer.progress import Progress
 from weighbridge.transfer.upload import Sent, Uploader
+from weighbridge.values import metrics_of, params_of, tags_of
 from weighbridge.writing import (
     Clock,
     Draft,
@@ -22,11 +26,8 @@ from weighbridge.writing import (
     checkpoint_draft,
     commit_version,
     journal_folder,
-    metrics_of,
     move_aliases,
-    params_of,
     send_checkpoint,
-    tags_of,
 )
 
 
@@ -43,6 +44,7 @@ class VersionSession:
         resume: bool = False,
         progress: Progress | None = None,
         create: bool = True,
+        wanted: Wanted | None = None,
     ) -> None:
         if resume and not draft.label:
             raise InvalidRequest("a version is resumed by its label: give one")
@@ -54,6 +56,9 @@ class VersionSession:
         self._resume = resume
         self._progress = progress
         self._create = create
+        self._wanted = wanted or Wanted.of()
+        self._claims: dict[str, Sequence[types.TensorClaim]] = {}
+        self._warnings: list[str] = []
         self._number = 0
         self._keep = False
         self._entries: dict[str, FileEntry] = {}
@@ -97,9 +102,17 @@ class VersionSession:
         number = self.number
         sources = collect(paths, as_name)
         names.check_paths({*self._entries, *(source.name for source in sources)})
-        uploader = Uploader(self._client, self._model.project, self._journal, self._progress)
+        uploader = Uploader(
+            self._client,
+            self._model.project,
+            self._journal,
+            self._progress,
+            wanted=self._wanted,
+        )
         sent = uploader.send(sources, f"{self._model}@{number}")
         self._entries |= {entry.path: entry for entry in sent.entries}
+        for entry in sent.entries:
+            self._claims[entry.path] = sent.claims.get(entry.path, ())
         self._count(sent)
         return sent.entries
 
@@ -120,8 +133,12 @@ class VersionSession:
         ref = Reference(self._model.project, self._model.model, selector)
         draft = checkpoint_draft(step, component, name, metrics, tags)
         sources = collect(files, as_name)
-        done, sent = send_checkpoint(self._client, ref, selector, sources, draft, self._progress)
+        done, sent = send_checkpoint(
+            self._client, ref, selector, sources, draft, self._progress, self._wanted
+        )
         self._keep = True
+        number = f"checkpoint {done.number}"
+        self._warnings += [f"{number}: {text}" for text in claiming.warnings(sent.claims)]
         self._count(sent)
         return done
 
@@ -160,15 +177,18 @@ class VersionSession:
 
     def _publish(self) -> None:
         entries = manifests.checked(self._entries.values())
+        sent = self._sent
+        everything = Sent(
+            entries, sent.sent_bytes, sent.reused_bytes, sent.parts_sent, self._claims
+        )
         try:
-            commit_version(self._client, self._model, self._number, self._draft, entries)
+            commit_version(self._client, self._model, self._number, self._draft, everything)
         except RegistryError as error:
             self._leave(error)
             raise
         move_aliases(self._client, self._model, self._number, self._draft.aliases)
-        sent = self._sent
-        everything = Sent(entries, sent.sent_bytes, sent.reused_bytes, sent.parts_sent)
-        self.result = self._clock.result(self.reference, everything, self._number)
+        result = self._clock.result(self.reference, everything, self._number)
+        self.result = replace(result, warnings=(*self._warnings, *result.warnings))
 
     def _leave(self, error: BaseException) -> None:
         if self._keep:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from weighbridge import config, provenance
+from weighbridge import claiming, config, provenance
 from weighbridge.client import Client
 from weighbridge.client.session import version_text
 from weighbridge.contract import manifests, names, references, types
@@ -24,10 +24,12 @@ from weighbridge.contract.references import Reference, VersionSelector
 from weighbridge.results import PushResult
 from weighbridge.sources import Source
 from weighbridge.transfer import plan
+from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.journal import open_journal
 from weighbridge.transfer.progress import Progress, Silent
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.upload import Sent, Uploader, hash_all
+from weighbridge.values import metrics_of, params_of, plain, tags_of
 
 _OPENINGS = 3
 
@@ -78,7 +80,9 @@ class Draft:
             provenance=provenance,
         )
 
-    def commit(self, entries: Sequence[FileEntry]) -> types.VersionCommit:
+    def commit(
+        self, entries: Sequence[FileEntry], claims: types.Claims | None = None
+    ) -> types.VersionCommit:
         """The request that publishes the version; its files only where they fit in it."""
         return types.VersionCommit(
             manifest=manifests.digest(entries),
@@ -90,6 +94,7 @@ class Draft:
             attributes=self.attributes,
             provenance=self.provenance or provenance.collect(),
             parents=self.parents,
+            claims=claims,
         )
 
 
@@ -102,8 +107,10 @@ def publish_version(
     progress: Progress | None = None,
     dry_run: bool = False,
     create: bool = True,
+    wanted: Wanted | None = None,
 ) -> PushResult:
     """See `Registry.push`."""
+    wanted = wanted or Wanted.of()
     clock = Clock(client)
     if dry_run:
         return clock.result(str(model), hashed(sources, progress), 0, dry_run=True)
@@ -115,7 +122,9 @@ def publish_version(
         if opened.state not in ("open", "ready"):
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
-        uploader = Uploader(client, model.project, journal, progress, stats=stat_cache())
+        uploader = Uploader(
+            client, model.project, journal, progress, stats=stat_cache(), wanted=wanted
+        )
         sent = uploader.send(sources, str(model))
         step = plan.resume(opened.state, opened.manifest, manifests.digest(sent.entries))
         if step == "begin":
@@ -142,6 +151,7 @@ def publish_checkpoint(
     tags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     dry_run: bool = False,
+    wanted: Wanted | None = None,
 ) -> PushResult:
     """See `Registry.push_checkpoint`."""
     clock = Clock(client)
@@ -152,7 +162,7 @@ def publish_checkpoint(
     draft = checkpoint_draft(step, component, name, metrics, tags)
     if dry_run:
         return clock.result(str(ref), hashed(sources, progress), 0, dry_run=True)
-    done, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress)
+    done, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress, wanted)
     reference = f"{ref.project}/{ref.model}@{done.version}:{done.number}"
     return clock.result(reference, sent, done.version, checkpoint=done.number)
 
@@ -167,7 +177,7 @@ def checkpoint_draft(
     """What is said of a checkpoint besides its files, checked."""
     names.component(component)
     names.step_name(name)
-    number = _plain("the step", step)
+    number = plain("the step", step)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidRequest(f"a step is a whole number, not {step!r}")
     return types.CheckpointCommit(
@@ -182,15 +192,24 @@ def send_checkpoint(
     sources: Sequence[Source],
     draft: types.CheckpointCommit,
     progress: Progress | None,
+    wanted: Wanted | None = None,
 ) -> tuple[types.Checkpoint, Sent]:
     """Sends files and publishes them as the checkpoint that `draft` describes."""
     where = f"{ref.project}/{ref.model}@{version_text(version)}"
     identity = (draft.component, str(draft.step), draft.name)
+    wanted = wanted or Wanted.of()
     journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
     try:
-        uploader = Uploader(client, ref.project, journal, progress, stats=stat_cache())
+        uploader = Uploader(
+            client, ref.project, journal, progress, stats=stat_cache(), wanted=wanted
+        )
         sent = uploader.send(sources, where)
-        commit = replace(draft, manifest=manifests.digest(sent.entries), files=sent.entries)
+        commit = replace(
+            draft,
+            manifest=manifests.digest(sent.entries),
+            files=sent.entries,
+            claims=claiming.store(client, ref, version, sent.claims),
+        )
         done = client.commit_checkpoint(ref.project, ref.model, version, commit)
         journal.finish()
     finally:
@@ -245,14 +264,17 @@ def move_aliases(client: Client, model: Reference, number: int, aliases: Iterabl
 
 
 def commit_version(
-    client: Client, model: Reference, number: int, draft: Draft, entries: Sequence[FileEntry]
+    client: Client, model: Reference, number: int, draft: Draft, sent: Sent
 ) -> types.Version:
-    """Publishes an open version; many files are added page by page first."""
+    """Publishes an open version; many files, and claims about many tensors, are added page by page
+    first."""
+    entries = sent.entries
     selector = VersionSelector("number", str(number))
     if len(entries) > plan.PAGE:
         for batch in plan.pages(entries):
             client.add_files(model.project, model.model, selector, batch)
-    return client.commit_version(model.project, model.model, selector, draft.commit(entries))
+    commit = draft.commit(entries, claiming.store(client, model, selector, sent.claims))
+    return client.commit_version(model.project, model.model, selector, commit)
 
 
 def _commit(
@@ -265,19 +287,20 @@ def _commit(
     sources: Sequence[Source],
 ) -> Sent:
     try:
-        commit_version(client, model, number, draft, sent.entries)
+        commit_version(client, model, number, draft, sent)
         return sent
     except InvalidManifest as error:
         if "blob" not in error.details:
             raise
     # A blob was swept between its upload and this commit: bring what is absent, once more.
     more = uploader.send(sources, str(model))
-    commit_version(client, model, number, draft, more.entries)
+    commit_version(client, model, number, draft, more)
     return Sent(
         more.entries,
         sent.sent_bytes + more.sent_bytes,
         max(0, sent.reused_bytes - more.sent_bytes),
         sent.parts_sent + more.parts_sent,
+        more.claims,
     )
 
 
@@ -345,50 +368,6 @@ class Clock:
             checkpoint=checkpoint,
             entries=sent.entries,
             dry_run=dry_run,
+            warnings=claiming.warnings(sent.claims),
+            sampled=claiming.sampled(sent.claims.values()),
         )
-
-
-def metrics_of(given: Mapping[str, Any] | None) -> dict[str, float]:
-    """Metrics with legal names, as plain floats (NumPy's numbers too)."""
-    found = {}
-    for name, value in (given or {}).items():
-        names.key("metric name", name)
-        number = _plain(f"the metric {name!r}", value)
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise InvalidRequest(f"the metric {name!r} must be a number, not {value!r}")
-        found[name] = float(number)
-    return found
-
-
-def params_of(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Parameters with legal names, as what JSON can hold."""
-    found = {}
-    for name, value in (given or {}).items():
-        names.key("parameter name", name)
-        found[name] = _plain(f"the parameter {name!r}", value)
-    return found
-
-
-def tags_of(given: Mapping[str, str] | None) -> dict[str, str]:
-    """Tags with legal names; values are text."""
-    found = {}
-    for name, value in (given or {}).items():
-        names.key("tag name", name)
-        if not isinstance(value, str):
-            raise InvalidRequest(f"the tag {name!r} must be text, not {value!r}")
-        found[name] = value
-    return found
-
-
-def _plain(what: str, value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(k): _plain(what, v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(what, item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if getattr(value, "ndim", None) == 0 and callable(item := getattr(value, "item", None)):
-        return _plain(what, item())
-    raise InvalidRequest(f"{what} is a {type(value).__name__}; give a number, text or a list")

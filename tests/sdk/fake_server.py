@@ -53,6 +53,8 @@ class State:
     files: dict = field(default_factory=lambda: defaultdict(dict))
     checkpoints: dict = field(default_factory=dict)
     aliases: dict = field(default_factory=dict)
+    claims: dict = field(default_factory=dict)
+    pages: list = field(default_factory=list)
     objects: dict = field(default_factory=dict)
     blobs: dict = field(default_factory=dict)
     uploads: dict = field(default_factory=dict)
@@ -337,6 +339,11 @@ class Handler(BaseHTTPRequestHandler):
                 assert len(page.files) <= 10_000
                 state.files[at] |= {entry.path: entry for entry in page.files}
                 return version
+            case ["POST", "claims"]:
+                page = codec.decode(types.ClaimsPage, data, strict=True)
+                assert sum(len(file.tensors) for file in page.files) <= 5000
+                state.pages.append(page)
+                return types.StoredPage(f"{len(state.pages):020x}")
             case ["POST", "commit"]:
                 return self._commit(state, at, codec.decode(types.VersionCommit, data, strict=True))
             case ["GET", "files"]:
@@ -377,6 +384,7 @@ class Handler(BaseHTTPRequestHandler):
         files = commit.files or tuple(state.files[at].values())
         self._check(state, at[0], files, commit.manifest)
         state.files[at] = {entry.path: entry for entry in manifests.checked(files)}
+        state.claims[at] = commit.claims
         said = {
             name: getattr(commit, name)
             for name in ("metrics", "params", "tags", "manifest", "provenance", "description")

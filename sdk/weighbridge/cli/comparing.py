@@ -73,6 +73,17 @@ def _section(screen: Screen, references: tuple[str, ...], section: types.Section
     screen.table(titles, rows, align)
 
 
+def _figures(claimed: Any) -> list[str]:
+    """What the pusher claims of a tensor's numbers, in short."""
+    if not isinstance(claimed, Mapping):
+        return []
+    found = codec.decode(types.Statistics, dict(claimed))
+    said = [] if found.mean is None else [f"mean={number(found.mean)}"]
+    said += [] if found.std is None else [f"std={number(found.std)}"]
+    said += [f"NaN={100 * found.nan:.3g}%"] if found.nan else []
+    return said + ([f"Inf={100 * found.inf:.3g}%"] if found.inf else [])
+
+
 def _delta(values: tuple[Any, ...]) -> str:
     """`+0.02` between two numbers, else nothing."""
     first, last = values[0], values[-1]
@@ -86,7 +97,8 @@ def _value(value: Any, title: str) -> str:
         if title == "tensors":
             shape = shape_text(value.get("shape", ()))
             mark = str(value.get("fingerprint", ""))[:8]
-            return " ".join(filter(None, (str(value.get("dtype", "?")), shape, mark)))
+            named = (str(value.get("name", "")), str(value.get("dtype", "?")), shape, mark)
+            return " ".join(filter(None, (*named, *_figures(value.get("statistics")))))
         if title == "files":
             return f"{human_size(int(value.get('size', 0)))} {str(value.get('sha256', ''))[:12]}"
     if title == "metrics" and isinstance(value, (int, float)):

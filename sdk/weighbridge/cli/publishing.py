@@ -24,6 +24,18 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parsing.pairs_option(parser, "metric", parsing.metric, "a metric, such as accuracy=0.97")
     parsing.pairs_option(parser, "tag", parsing.tag, "a tag, such as team=vision")
+    stats = parser.add_mutually_exclusive_group()
+    stats.add_argument(
+        "--stats", action="store_true", help="statistics of all numbers, even if that takes longer"
+    )
+    stats.add_argument(
+        "--no-stats", action="store_true", help="make no statistics of tensors while reading"
+    )
+    parser.add_argument(
+        "--no-fingerprints",
+        action="store_true",
+        help="make no fingerprints of tensors while reading",
+    )
 
 
 def push_arguments(parser: ArgumentParser) -> None:
@@ -77,6 +89,8 @@ def push(args: Namespace, context: Context) -> int:
             progress=context.progress(args),
             dry_run=args.dry_run,
             create=not args.no_create,
+            stats=False if args.no_stats else args.stats or None,
+            fingerprints=False if args.no_fingerprints else None,
         )
     _report(context.screen, args, done, {"aliases": args.alias})
     if not args.json:
@@ -116,12 +130,16 @@ def checkpoint_push(args: Namespace, context: Context) -> int:
             as_name=args.as_name,
             progress=context.progress(args),
             dry_run=args.dry_run,
+            stats=False if args.no_stats else args.stats or None,
+            fingerprints=False if args.no_fingerprints else None,
         )
     _report(context.screen, args, done, {"checkpoint": done.checkpoint})
     return 0
 
 
 def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str, Any]) -> None:
+    for warning in done.warnings:
+        screen.remark(f"warning: {clean(warning)}")
     size = sum(entry.size for entry in done.entries)
     if args.json:
         dry = {"entries": done.entries} if args.dry_run else {}
@@ -137,6 +155,8 @@ def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str,
                 "manifest": done.manifest,
                 "requests": done.requests,
                 "parts_sent": done.parts_sent,
+                "warnings": done.warnings,
+                "sampled": done.sampled,
                 "dry_run": args.dry_run,
                 **dry,
             }

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
 from weighbridge.cli.listing import aliases_text, checkpoint_table, version_table
-from weighbridge.cli.screen import Screen, clean, describe, human_size, moment, plural, shape_text
+from weighbridge.cli.screen import (
+    Screen,
+    clean,
+    describe,
+    human_size,
+    moment,
+    number,
+    plural,
+    shape_text,
+)
 from weighbridge.contract import types
 from weighbridge.contract.references import Reference
 
@@ -120,6 +129,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
             ("description", version.description),
             ("parents", ", ".join(version.parents)),
             ("files", f"{plural(version.files, 'file')}, {human_size(version.size)}"),
+            ("tensors", _summary(version.claims)),
             ("manifest", version.manifest),
             ("created", _made(version.created, version.created_by)),
             ("published", moment(version.published)),
@@ -152,6 +162,7 @@ def _checkpoint(args: Namespace, screen: Screen, client: "Client", ref: Referenc
             ("component", found.component),
             ("name", found.name),
             ("files", f"{plural(found.files, 'file')}, {human_size(found.size)}"),
+            ("tensors", _summary(found.claims)),
             ("manifest", found.manifest),
             ("created", _made(found.created, found.created_by)),
         ]
@@ -227,14 +238,47 @@ def _dtypes(facts: types.Facts) -> str:
     return ", ".join(f"{count:,} {dtype}" for dtype, count in counts.most_common())
 
 
+_CLAIMED = ("FINGERPRINT", "MIN", "MAX", "MEAN", "STD", "NAN", "INF")
+
+
+def _claimed(tensor: types.Tensor) -> tuple[str, ...]:
+    """The claims about a tensor, for `_CLAIMED`."""
+    found = tensor.statistics
+    if found is None:
+        return (tensor.fingerprint[:8], *[""] * 6)
+    figures = [
+        "" if n is None else number(n) for n in (found.min, found.max, found.mean, found.std)
+    ]
+    shares = [f"{100 * share:.3g}%" if share else "" for share in (found.nan, found.inf)]
+    figures[2] += "*" if found.sampled and figures[2] else ""
+    return (tensor.fingerprint[:8], *figures, *shares)
+
+
+def _summary(claims: types.ClaimsSummary | None) -> str:
+    """What was claimed of a version's tensors, on one line."""
+    if claims is None:
+        return ""
+    said = [f"{claims.fingerprints:,} fingerprints", f"{claims.statistics:,} statistics"]
+    said += [f"{plural(claims.nan, 'tensor')} with NaN"] if claims.nan else []
+    said += [f"{plural(claims.inf, 'tensor')} with infinite values"] if claims.inf else []
+    return f"{', '.join(said)} (as its pusher claims)"
+
+
 def _tensors(screen: Screen, path: str, facts: types.Facts) -> None:
     screen.heading(f"Tensors of {clean(path)}")
-    screen.table(
-        ("TENSOR", "DTYPE", "SHAPE", "SIZE"),
-        [(t.name, t.dtype, shape_text(t.shape), human_size(t.bytes)) for t in facts.tensors],
-        "<<<>",
-        indent="  ",
-    )
+    titles: tuple[str, ...] = ("TENSOR", "DTYPE", "SHAPE", "SIZE")
+    align = "<<<>"
+    rows: list[tuple[str, ...]] = [
+        (t.name, t.dtype, shape_text(t.shape), human_size(t.bytes)) for t in facts.tensors
+    ]
+    if any(t.fingerprint or t.statistics for t in facts.tensors):
+        titles, align = (*titles, *_CLAIMED), align + "<>>>>>>"
+        rows = [(*row, *_claimed(t)) for row, t in zip(rows, facts.tensors, strict=True)]
+    screen.table(titles, rows, align, indent="  ")
+    if len(titles) > 4:
+        screen.line(
+            "  fingerprints and statistics as their pusher claims; * of a part of the values"
+        )
     if facts.metadata:
         screen.line()
         screen.fields(sorted(facts.metadata.items()))

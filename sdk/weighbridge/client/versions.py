@@ -71,6 +71,13 @@ class Versions(Session):
         body = types.FilePage(tuple(files))
         return self.call(types.Version, "POST", *_at(project, model, version), "files", body=body)
 
+    def add_claims(
+        self, project: str, model: str, version: VersionLike, claims: types.ClaimsPage
+    ) -> types.StoredPage:
+        """Stores claims about tensors ahead of a commit of the version, or of its checkpoint."""
+        at = (*_at(project, model, version), "claims")
+        return self.call(types.StoredPage, "POST", *at, body=claims)
+
     def commit_version(
         self, project: str, model: str, version: VersionLike, commit: types.VersionCommit
     ) -> types.Version:

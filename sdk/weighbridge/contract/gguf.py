@@ -7,6 +7,8 @@ tensor's bytes are taken to reach up to the next one, padding included, so no ta
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
 
 from weighbridge.contract.errors import IntegrityError
 
@@ -25,13 +27,60 @@ _ALIGNMENT = b"general.alignment"
 ReadRange = Callable[[int, int], bytes]
 """`read(start, length)`: that many bytes, fewer at the end of the file."""
 
+TYPES = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 20: ("IQ4_NL", 32, 18), 24: ("I8", 1, 1),
+    25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 30: ("BF16", 1, 2),
+}  # fmt: skip
+"""Tensor types: name, numbers in a block, bytes of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor: `shape` row by row (the file lists dimensions the other way round), `start` in the
+    file. `dtype` is empty and `size` reaches up to the next tensor where the type is not known."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
 
 def tensors(
     read_range: ReadRange, size: int, name: str = "the file"
 ) -> tuple[tuple[int, int], ...]:
     """Offset in the file and length of every tensor, in the order of their offsets. Raises
     `IntegrityError` for what is no sound GGUF file, or one beyond the limits of this module."""
-    return _Reader(read_range, size, name).tensors()
+    return tuple((start, size) for start, size, _ in _Reader(read_range, size, name).tensors())
+
+
+def entries(read_range: ReadRange, size: int, name: str = "the file") -> tuple[Entry, ...]:
+    """Every tensor with its name, type and shape, in the order of their offsets; see `tensors`."""
+    return tuple(
+        _entry(start, extent, found)
+        for start, extent, found in _Reader(read_range, size, name).tensors()
+    )
+
+
+def _entry(start: int, extent: int, found: "_Found") -> Entry:
+    dtype, numbers, width = TYPES.get(found.kind, ("", 1, 0))
+    size = prod(found.shape) // numbers * width
+    if not dtype or size > extent or prod(found.shape) % numbers:
+        dtype, size = "", extent
+    return Entry(found.name, dtype, found.shape, start, size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A tensor as the header lists it, its offset within the data."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
 
 
 class _Reader:
@@ -44,7 +93,7 @@ class _Reader:
         self._at = 0
         self._strings = 0
 
-    def tensors(self) -> tuple[tuple[int, int], ...]:
+    def tensors(self) -> tuple[tuple[int, int, _Found], ...]:
         if self._take(4) != MAGIC:
             raise self._wrong("it does not begin as a GGUF file")
         version = self._number(4)
@@ -63,9 +112,10 @@ class _Reader:
                 self._skip_value(kind)
         if not 1 <= alignment <= MAX_ALIGNMENT:
             raise self._wrong(f"its alignment is {alignment}")
-        offsets = sorted(self._tensor() for _ in range(count))
+        found = sorted((self._tensor() for _ in range(count)), key=lambda tensor: tensor.offset)
         start = -(-self._at // alignment) * alignment
-        return self._ranges(start, offsets)
+        ranges = self._ranges(start, [tensor.offset for tensor in found])
+        return tuple((*place, tensor) for place, tensor in zip(ranges, found, strict=True))
 
     def _ranges(self, start: int, offsets: list[int]) -> tuple[tuple[int, int], ...]:
         if not offsets:
@@ -79,13 +129,13 @@ class _Reader:
             (start + offset, end - offset) for offset, end in zip(offsets, ends, strict=True)
         )
 
-    def _tensor(self) -> int:
-        self._string()
+    def _tensor(self) -> _Found:
+        name = self._string().decode("utf-8", "replace")
         dimensions = self._number(4)
         if dimensions > 8:
             raise self._wrong(f"a tensor has {dimensions} dimensions")
-        self._take(8 * dimensions + 4)
-        return self._number(8)
+        shape = tuple(self._number(8) for _ in range(dimensions))[::-1]
+        return _Found(name, shape, self._number(4), self._number(8))
 
     def _skip_value(self, kind: int) -> None:
         if kind == _STRING:

@@ -120,19 +120,24 @@ def _never() -> bool:
     return False
 
 
-def hash_file(path: Path, stopping: Callable[[], bool] = _never) -> Hashed:
-    """Reads `path` once. Raises `FileChanged` if it changes meanwhile; gives up when told to."""
+def hash_file(
+    path: Path,
+    stopping: Callable[[], bool] = _never,
+    observe: Callable[[memoryview], None] | None = None,
+) -> Hashed:
+    """Reads `path` once. Raises `FileChanged` if it changes meanwhile; gives up when told to.
+    `observe` is given every block, in order."""
     with open_file(path) as stream:
         before = stamp(stream)
         how = layout(stream, before.size)
         whole = hashlib.sha256()
         parts: list[Part] = []
         if how.spans:
-            for read in read_parts(stream, path, how.spans, whole, stopping):
+            for read in read_parts(stream, path, how.spans, whole, stopping, observe=observe):
                 parts.append(read.part)
             digest = Sha256(whole.hexdigest())
         else:
-            digest = _hash_span(stream, path, Span(1, 0, before.size))
+            digest = _hash_span(stream, path, Span(1, 0, before.size), observe)
         check_end(stream, path, before)
     return hashed(path, before, digest, parts, how.scheme)
 
@@ -150,7 +155,9 @@ def check_end(stream: FileIO, path: Path, before: Stamp) -> None:
         raise changed(path)
 
 
-def _hash_span(stream: FileIO, path: Path, span: Span) -> Sha256:
+def _hash_span(
+    stream: FileIO, path: Path, span: Span, observe: Callable[[memoryview], None] | None = None
+) -> Sha256:
     digest = hashlib.sha256()
     view = memoryview(bytearray(min(BLOCK, max(span.size, 1))))
     left = span.size
@@ -159,6 +166,8 @@ def _hash_span(stream: FileIO, path: Path, span: Span) -> Sha256:
         if not count:
             raise changed(path)
         digest.update(view[:count])
+        if observe is not None:
+            observe(view[:count])
         left -= count
     return Sha256(digest.hexdigest())
 
@@ -183,11 +192,13 @@ def read_parts(
     whole: Hash,
     stopping: Callable[[], bool],
     take: Callable[[Span], memoryview | None] = _no_buffer,
+    observe: Callable[[memoryview], None] | None = None,
 ) -> Iterator[Read]:
     """The parts of a file, each as soon as its digest is known. `whole` is updated in this thread,
-    the parts' digests in a second one, from the same blocks. `take` may offer a buffer for a part."""
+    the parts' digests in a second one, from the same blocks. `take` may offer a buffer for a part.
+    `observe` is given every block, in order, in that second thread, which has less to do."""
     ring = [memoryview(bytearray(BLOCK)) for _ in range(_AHEAD)]
-    second = _Second()
+    second = _Second(observe)
     turn = 0
     try:
         for span in spans:
@@ -215,13 +226,15 @@ def read_parts(
 
 
 class _Second:
-    """A thread that hashes the blocks it is handed, in order."""
+    """A thread that hashes the blocks it is handed, in order, and shows them to an observer."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: Callable[[memoryview], None] | None = None) -> None:
+        self._observe = observe
         self._tasks: SimpleQueue[memoryview | None] = SimpleQueue()
         self._done: SimpleQueue[str] = SimpleQueue()
         self._busy = 0
         self._free: SimpleQueue[None] = SimpleQueue()
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="weighbridge-hash", daemon=True)
         self._thread.start()
 
@@ -237,12 +250,14 @@ class _Second:
         self._tasks.put(block)
 
     def digest(self) -> str:
-        """The SHA-256 of all blocks since the last one."""
+        """The SHA-256 of all blocks since the last one. Raises what the observer raised."""
         self._tasks.put(None)
         found = self._done.get()
         while self._busy:
             self._free.get()
             self._busy -= 1
+        if self._failure is not None:
+            raise self._failure
         return found
 
     def close(self) -> None:
@@ -256,9 +271,14 @@ class _Second:
             if block is None:
                 self._done.put(digest.hexdigest())
                 digest = hashlib.sha256()
-            else:
-                digest.update(block)
-                self._free.put(None)
+                continue
+            digest.update(block)
+            if self._observe is not None and self._failure is None:
+                try:
+                    self._observe(block)
+                except BaseException as error:
+                    self._failure = error
+            self._free.put(None)
 
 
 def hash_range(path: Path, expected: Stamp, span: Span) -> Sha256:

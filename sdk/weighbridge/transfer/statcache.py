@@ -2,21 +2,23 @@
 
 A file counts as unchanged while its path, size, inode, device and both of its times are the same,
 and if it was at rest when it was read: changed at least two seconds before reading began, because a
-clock of files may be that coarse. Each file's digests are one small JSON file under the cache folder.
+clock of files may be that coarse. Each file's digests are one small JSON file under the cache folder;
+what was seen of its tensors is another beside it, read only when a push wants it.
 """
 
 import hashlib
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from weighbridge.contract import cuts
+from weighbridge.contract import codec, cuts
 from weighbridge.contract.digests import BlobId, parse_blob, sha256
 from weighbridge.contract.errors import RegistryError
-from weighbridge.contract.types import Part
+from weighbridge.contract.types import Part, TensorClaim
 from weighbridge.transfer import hashing, plan
 from weighbridge.transfer.hashing import Hashed, Stamp
 
@@ -47,7 +49,19 @@ class StatCache:
             return None
         return found if found.stamp == now else None
 
-    def note(self, file: Hashed, began: int) -> None:
+    def claims(self, file: Hashed) -> tuple[TensorClaim, ...]:
+        """What was seen of the tensors of a file that `find` found; nothing if that is not known."""
+        if (note := self._note(file.path)) is None:
+            return ()
+        try:
+            document = json.loads(_beside(note).read_bytes())
+            if document["stamp"] != asdict(file.stamp):
+                return ()
+            return tuple(codec.decode(TensorClaim, item) for item in document["tensors"])
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, RegistryError):
+            return ()
+
+    def note(self, file: Hashed, began: int, claims: Sequence[TensorClaim] = ()) -> None:
         """Remembers a file whose reading began at `began` (nanoseconds), if it was at rest."""
         note = self._note(file.path)
         newest = max(file.stamp.modified, file.stamp.changed)
@@ -61,14 +75,11 @@ class StatCache:
             "scheme": file.scheme,
             "parts": json.loads(cuts.encode(file.parts))["parts"],
         }
-        draft = note.with_name(f"{note.name}.{secrets.token_hex(4)}")
-        try:
-            note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft.write_text(json.dumps(document), "ascii")
-            draft.replace(note)
-            self._forget_old(note.parent)
-        except OSError:
-            draft.unlink(missing_ok=True)
+        if claims:
+            seen = {"stamp": document["stamp"], "tensors": codec.encode(claims)}
+            _write(_beside(note), seen)
+        _write(note, document)
+        self._forget_old(note.parent)
 
     def _note(self, path: Path) -> Path | None:
         if self._folder is None:
@@ -80,11 +91,28 @@ class StatCache:
         if self._counted:
             return
         self._counted = True
-        notes = list(folder.iterdir())
-        if len(notes) > MOST:
+        try:
+            notes = list(folder.iterdir())
             notes.sort(key=lambda note: note.stat().st_mtime)
+        except OSError:
+            return
+        if len(notes) > MOST:
             for old in notes[: len(notes) - MOST // 2]:
                 old.unlink(missing_ok=True)
+
+
+def _beside(note: Path) -> Path:
+    return note.with_suffix(".tensors")
+
+
+def _write(note: Path, document: dict[str, Any]) -> None:
+    draft = note.with_name(f"{note.name}.{secrets.token_hex(4)}")
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft.write_text(json.dumps(document), "ascii")
+        draft.replace(note)
+    except OSError:
+        draft.unlink(missing_ok=True)
 
 
 def _hashed(path: Path, document: dict[str, Any]) -> Hashed:

@@ -26,8 +26,15 @@ class Stream:
     """A file above the size of a single PUT. `run` reads it; then `upload` tells whether anything
     had to be sent, and `parts` what is still to be submitted if so or if a plan says so."""
 
-    def __init__(self, path: Path, uploads: Multiparts, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        uploads: Multiparts,
+        stopping: Callable[[], bool],
+        observe: Callable[[memoryview], None] | None = None,
+    ) -> None:
         self._path = path
+        self._observe = observe
         self._uploads = uploads
         self._stopping = stopping
         self._stamp = Stamp(0, 0, 0, 0)
@@ -45,14 +52,15 @@ class Stream:
             self._stamp = hashing.stamp(stream)
             self._layout = layout(stream, self._stamp.size)
             if not self._layout.spans:
-                return hashing.hash_file(self._path, self._stopping)
+                return hashing.hash_file(self._path, self._stopping, self._observe)
             self.upload = self._uploads.remembered(self._path, self._stamp, self._name())
             whole = hashlib.sha256()
             parts = []
             with ThreadPoolExecutor(1, thread_name_prefix="weighbridge-ask") as self._asker:
                 for read in hashing.read_parts(
-                    stream, self._path, self._layout.spans, whole, self._stopping, self._take
-                ):
+                    stream, self._path, self._layout.spans, whole, self._stopping, self._take,
+                    self._observe,
+                ):  # fmt: skip
                     parts.append(read.part)
                     self._waiting.append(Ready(read.part, read.span, read.buffer))
                     left = len(self._layout.spans) - len(parts)

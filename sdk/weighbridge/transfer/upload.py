@@ -3,9 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,13 +15,15 @@ from weighbridge.client import Client
 from weighbridge.contract.cuts import Span
 from weighbridge.contract.errors import RegistryError, TransferError
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import PutDone, SignedRequest
+from weighbridge.contract.types import PutDone, SignedRequest, TensorClaim
 from weighbridge.sources import Source
 from weighbridge.transfer import hashing, plan, store
 from weighbridge.transfer.crew import Crew
+from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.hashing import Hashed
 from weighbridge.transfer.journal import Journal
 from weighbridge.transfer.multipart import Multiparts, Upload, open_name, ready_parts
+from weighbridge.transfer.notes import NOTHING, Notes
 from weighbridge.transfer.progress import Progress, Silent
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.stream import Stream
@@ -35,12 +37,13 @@ _STRIKES = 4
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Files whose blobs are stored; see `PushResult` for the counts."""
+    """Files whose blobs are stored; see `PushResult` for the counts. `claims` are by path."""
 
     entries: tuple[FileEntry, ...]
     sent_bytes: int
     reused_bytes: int
     parts_sent: int
+    claims: Mapping[str, Sequence[TensorClaim]] = field(default_factory=dict)
 
 
 class Uploader:
@@ -54,6 +57,7 @@ class Uploader:
         progress: Progress | None = None,
         workers: int = WORKERS,
         stats: StatCache | None = None,
+        wanted: Wanted = NOTHING,
     ) -> None:
         self._client = client
         self._project = project
@@ -61,6 +65,7 @@ class Uploader:
         self._progress = progress or Silent()
         self._workers = workers
         self._stats = stats or StatCache(None)
+        self._notes = Notes(wanted, self._stats)
         self._lock = threading.Lock()
         self._tally = Tally(self._progress)
         self._again: dict[str, Hashed] = {}
@@ -77,7 +82,8 @@ class Uploader:
         finally:
             self._progress.finish()
         tally = self._tally
-        return Sent(entries, tally.sent_bytes, tally.reused_bytes, tally.parts_sent)
+        claims = {s.name: found for s in sources if (found := self._notes.of(s.path))}
+        return Sent(entries, tally.sent_bytes, tally.reused_bytes, tally.parts_sent, claims)
 
     def _send(self, sources: Sequence[Source]) -> tuple[FileEntry, ...]:
         self._report_remembered()
@@ -122,17 +128,20 @@ class Uploader:
     def _read(self, uploads: Multiparts, path: Path, stopping: Callable[[], bool]) -> Hashed:
         """Reads one file, in a thread of its own; a large one is sent meanwhile."""
         if (known := self._stats.find(path)) is not None:
+            self._notes.recall(known)
             return known
         began = time.time_ns()
         size = hashing.size_at(path)
-        if size <= plan.SINGLE_PUT:
-            file = hashing.hash_file(path, stopping)
-        else:
-            stream = Stream(path, uploads, stopping)
-            file = stream.run()
-            if file.parts:
-                self._streams[path] = stream
-        self._stats.note(file, began)
+        with self._notes.watch(path) as watch:
+            if size <= plan.SINGLE_PUT:
+                file = hashing.hash_file(path, stopping, watch.observe)
+            else:
+                stream = Stream(path, uploads, stopping, watch.observe)
+                file = stream.run()
+                if file.parts:
+                    self._streams[path] = stream
+            claims = self._notes.keep(watch, file)
+        self._stats.note(file, began, claims)
         return file
 
     def _repeat(self, uploads: Multiparts) -> None:

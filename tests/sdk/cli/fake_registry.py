@@ -26,7 +26,7 @@ class FakeRegistry(Registry):
 
     def push(self, model, paths, *, as_name=None, label=None, metrics=None, params=None,
              tags=None, alias=(), parents=(), description="", attributes=None, provenance=None,
-             progress=None, dry_run=False, create=True):  # fmt: skip
+             progress=None, dry_run=False, create=True, stats=None, fingerprints=None):  # fmt: skip
         at = references.parse(model)
         draft = Draft.of(
             label=label or "", metrics=metrics, params=params, tags=tags, parents=parents,
@@ -47,7 +47,8 @@ class FakeRegistry(Registry):
         return self._pushed(f"{model}@{number}" if number else model, number, sent, dry_run)
 
     def push_checkpoint(self, ref, paths, step, component="", name="", metrics=None, tags=None, *,
-                        as_name=None, progress=None, dry_run=False):  # fmt: skip
+                        as_name=None, progress=None, dry_run=False, stats=None,
+                        fingerprints=None):  # fmt: skip
         at = references.parse(ref)
         sent = hashed(collect(paths, as_name), progress)
         if dry_run:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types.claims import Claims, ClaimsSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Checkpoint:
     size: int = 0
     created: str = ""
     created_by: str = ""
+    claims: ClaimsSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,4 @@ class CheckpointCommit:
     name: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    claims: Claims | None = None

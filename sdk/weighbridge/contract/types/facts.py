@@ -5,8 +5,37 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the numbers of a tensor are like, as its pusher claims.
+
+    `seen` of `count` numbers were looked at: fewer where looking at all would have kept the transfer
+    waiting. `min`, `max`, `mean` and `std` (of the population) are those of the finite numbers among
+    them, absent where there are none or where the figure is beyond a double. `nan` and `inf` are
+    shares of what was seen.
+    """
+
+    count: int
+    seen: int
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    nan: float = 0.0
+    inf: float = 0.0
+
+    @property
+    def sampled(self) -> bool:
+        """Whether some numbers were not looked at."""
+        return self.seen < self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor as its file's header names it. `offset` and `bytes` are within the data section."""
+    """One tensor as its file's header names it. `offset` and `bytes` are within the data section.
+
+    `fingerprint` (XXH3-128 of its bytes, hex) and `statistics` are not of the header: they are what
+    the pusher of a version or checkpoint claims, shown beside it.
+    """
 
     name: str
     dtype: str
@@ -14,6 +43,7 @@ class Tensor:
     bytes: int
     offset: int = 0
     fingerprint: str = ""
+    statistics: Statistics | None = None
 
 
 Verdict = Literal["", "safe", "unsafe", "unknown"]

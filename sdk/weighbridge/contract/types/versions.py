@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types.claims import Claims, ClaimsSummary
 
 VersionState = Literal["open", "ready", "aborted", "deleted"]
 ApprovalState = Literal["pending", "approved", "rejected"]
@@ -57,6 +58,7 @@ class Version:
     created_by: str = ""
     published: str = ""
     revision: int = 0
+    claims: ClaimsSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class VersionCommit:
 
     `files` are all its files when they are 1,000 or fewer; else they were added page by page, and
     `manifest` alone is given. `manifest` is the digest of the canonical manifest in both cases.
+    `claims` are what the pusher says of the tensors.
     """
 
     manifest: str
@@ -99,6 +102,7 @@ class VersionCommit:
     attributes: dict[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     parents: tuple[str, ...] = ()
+    claims: Claims | None = None
 
 
 @dataclass(frozen=True, slots=True)
