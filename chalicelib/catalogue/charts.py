@@ -98,8 +98,12 @@ def scale(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def _position(value: float, low: float, high: float) -> float:
-    # halves, because the distance of two finite floats may not be finite
-    return 0.5 if high <= low else (value / 2 - low / 2) / (high / 2 - low / 2)
+    # Halves, because the distance of two finite floats may not be finite; and half of the smallest
+    # float is nothing.
+    span = high / 2 - low / 2
+    if not 0 < span < math.inf:
+        return 0.5
+    return min(1.0, max(0.0, (value / 2 - low / 2) / span))
 
 
 def line_chart(
