@@ -71,6 +71,7 @@ class Registry:
         progress: Progress | None = None,
         dry_run: bool = False,
         create: bool = True,
+        wait: float | None = None,
     ) -> PushResult:
         """Publishes files as the next version of `model` (`"project/model"`).
 
@@ -80,7 +81,8 @@ class Registry:
         continues where it was when it is run again. Project and model are created if missing,
         unless `create` is false. Nothing is visible before everything is there. Each `alias` is
         moved to the new version afterwards. A dry run hashes and asks nothing to change: it
-        reports what the version would hold; `sent_bytes` is then 0.
+        reports what the version would hold; `sent_bytes` is then 0. `wait` is for how many seconds
+        its safety verdict is waited for: by default a minute where the project holds it back, else 0.
         """
         return publish_version(
             self.client,
@@ -100,6 +102,7 @@ class Registry:
             progress=progress,
             dry_run=dry_run,
             create=create,
+            wait=wait,
         )
 
     def push_checkpoint(
@@ -115,11 +118,12 @@ class Registry:
         as_name: str | None = None,
         progress: Progress | None = None,
         dry_run: bool = False,
+        wait: float | None = 0.0,
     ) -> PushResult:
         """Publishes files as a checkpoint of the version `ref` (open or ready).
 
         (component, step, name) is its identity: the same content twice is one checkpoint, other
-        content under the same identity is `AlreadyExists`.
+        content under the same identity is `AlreadyExists`. `wait`: as in `push`, but 0 by default.
         """
         return publish_checkpoint(
             self.client,
@@ -132,6 +136,7 @@ class Registry:
             tags=tags,
             progress=progress,
             dry_run=dry_run,
+            wait=wait,
         )
 
     def version(
@@ -303,6 +308,10 @@ class Registry:
         if wanted.checkpoint is None:
             return self.client.version_facts(*at)
         return self.client.checkpoint_facts(*at, wanted.checkpoint)
+
+    def verdict(self, ref: str) -> types.VerdictReport:
+        """Whether loading a version or checkpoint can execute code, and which files are to blame."""
+        return self.client.verdict(_versioned(parse(ref)))
 
     def compare(self, *refs: str) -> types.Comparison:
         """Two or more versions side by side, differences only."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import Tensor
+from weighbridge.contract.types import Safety, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,9 @@ class PushResult:
 
     `sent_bytes` is what went over the wire, repeats included; `reused_bytes` is what did not have
     to be sent. `version` is 0 in a dry run, `checkpoint` 0 unless a checkpoint was pushed.
-    `requests` counts all HTTP requests, `parts_sent` those that carried file content.
+    `requests` counts all HTTP requests, `parts_sent` those that carried file content. `state` is
+    `ready`, or `checking` or `blocked` where the project's safety policy holds it back; `verdict` is
+    `pending` until every file was looked at.
     """
 
     reference: str
@@ -28,6 +30,8 @@ class PushResult:
     checkpoint: int = 0
     entries: tuple[FileEntry, ...] = ()
     dry_run: bool = False
+    state: str = ""
+    verdict: Safety = "pending"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from weighbridge import verdicts
 from weighbridge.client import Client
 from weighbridge.contract import manifests, names, types
 from weighbridge.contract.errors import Conflict, InvalidRequest, NotFound, RegistryError
@@ -15,6 +16,7 @@ from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.journal import Journal, open_journal
 from weighbridge.transfer.progress import Progress
 from weighbridge.transfer.upload import Sent, Uploader
+from weighbridge.values import metrics_of, params_of, tags_of
 from weighbridge.writing import (
     Clock,
     Draft,
@@ -22,11 +24,8 @@ from weighbridge.writing import (
     checkpoint_draft,
     commit_version,
     journal_folder,
-    metrics_of,
     move_aliases,
-    params_of,
     send_checkpoint,
-    tags_of,
 )
 
 
@@ -161,14 +160,16 @@ class VersionSession:
     def _publish(self) -> None:
         entries = manifests.checked(self._entries.values())
         try:
-            commit_version(self._client, self._model, self._number, self._draft, entries)
+            done = commit_version(self._client, self._model, self._number, self._draft, entries)
         except RegistryError as error:
             self._leave(error)
             raise
+        if self._draft.aliases:  # they need a version that is ready
+            done = verdicts.version(self._client, done)
         move_aliases(self._client, self._model, self._number, self._draft.aliases)
         sent = self._sent
         everything = Sent(entries, sent.sent_bytes, sent.reused_bytes, sent.parts_sent)
-        self.result = self._clock.result(self.reference, everything, self._number)
+        self.result = self._clock.result(self.reference, everything, self._number, judged=done)
 
     def _leave(self, error: BaseException) -> None:
         if self._keep:

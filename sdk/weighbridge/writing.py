@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from weighbridge import config, provenance
+from weighbridge import config, provenance, verdicts
 from weighbridge.client import Client
 from weighbridge.client.session import version_text
 from weighbridge.contract import manifests, names, references, types
@@ -28,6 +28,7 @@ from weighbridge.transfer.journal import open_journal
 from weighbridge.transfer.progress import Progress, Silent
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.upload import Sent, Uploader, hash_all
+from weighbridge.values import metrics_of, params_of, plain, tags_of
 
 _OPENINGS = 3
 
@@ -102,6 +103,7 @@ def publish_version(
     progress: Progress | None = None,
     dry_run: bool = False,
     create: bool = True,
+    wait: float | None = None,
 ) -> PushResult:
     """See `Registry.push`."""
     clock = Clock(client)
@@ -112,7 +114,7 @@ def publish_version(
     journal = open_journal(journal_folder(), "push", client.url, str(model), draft.label, *where)
     try:
         opened = begin(client, model, journal.key, draft.label, create)
-        if opened.state not in ("open", "ready"):
+        if opened.state not in ("open", *plan.COMMITTED):
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
         uploader = Uploader(client, model.project, journal, progress, stats=stat_cache())
@@ -122,12 +124,13 @@ def publish_version(
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
         if step != "finished":
-            sent = _commit(client, model, opened.number, draft, sent, uploader, sources)
+            opened, sent = _commit(client, model, opened.number, draft, sent, uploader, sources)
         journal.finish()
     finally:
         journal.close()
-    move_aliases(client, model, opened.number, draft.aliases)
-    return clock.result(f"{model}@{opened.number}", sent, opened.number)
+    done = verdicts.version(client, opened, wait)
+    move_aliases(client, model, done.number, draft.aliases)
+    return clock.result(f"{model}@{done.number}", sent, done.number, judged=done)
 
 
 def publish_checkpoint(
@@ -142,6 +145,7 @@ def publish_checkpoint(
     tags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     dry_run: bool = False,
+    wait: float | None = 0.0,
 ) -> PushResult:
     """See `Registry.push_checkpoint`."""
     clock = Clock(client)
@@ -152,9 +156,10 @@ def publish_checkpoint(
     draft = checkpoint_draft(step, component, name, metrics, tags)
     if dry_run:
         return clock.result(str(ref), hashed(sources, progress), 0, dry_run=True)
-    done, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress)
+    made, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress)
+    done = verdicts.checkpoint(client, made, wait)
     reference = f"{ref.project}/{ref.model}@{done.version}:{done.number}"
-    return clock.result(reference, sent, done.version, checkpoint=done.number)
+    return clock.result(reference, sent, done.version, checkpoint=done.number, judged=done)
 
 
 def checkpoint_draft(
@@ -167,7 +172,7 @@ def checkpoint_draft(
     """What is said of a checkpoint besides its files, checked."""
     names.component(component)
     names.step_name(name)
-    number = _plain("the step", step)
+    number = plain("the step", step)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidRequest(f"a step is a whole number, not {step!r}")
     return types.CheckpointCommit(
@@ -263,17 +268,16 @@ def _commit(
     sent: Sent,
     uploader: Uploader,
     sources: Sequence[Source],
-) -> Sent:
+) -> tuple[types.Version, Sent]:
     try:
-        commit_version(client, model, number, draft, sent.entries)
-        return sent
+        return commit_version(client, model, number, draft, sent.entries), sent
     except InvalidManifest as error:
         if "blob" not in error.details:
             raise
     # A blob was swept between its upload and this commit: bring what is absent, once more.
     more = uploader.send(sources, str(model))
-    commit_version(client, model, number, draft, more.entries)
-    return Sent(
+    made = commit_version(client, model, number, draft, more.entries)
+    return made, Sent(
         more.entries,
         sent.sent_bytes + more.sent_bytes,
         max(0, sent.reused_bytes - more.sent_bytes),
@@ -330,6 +334,7 @@ class Clock:
         *,
         checkpoint: int = 0,
         dry_run: bool = False,
+        judged: types.Version | types.Checkpoint | None = None,
     ) -> PushResult:
         """The push's result, as of now."""
         return PushResult(
@@ -345,50 +350,6 @@ class Clock:
             checkpoint=checkpoint,
             entries=sent.entries,
             dry_run=dry_run,
+            state=judged.state if judged else "",
+            verdict=judged.verdict if judged else "pending",
         )
-
-
-def metrics_of(given: Mapping[str, Any] | None) -> dict[str, float]:
-    """Metrics with legal names, as plain floats (NumPy's numbers too)."""
-    found = {}
-    for name, value in (given or {}).items():
-        names.key("metric name", name)
-        number = _plain(f"the metric {name!r}", value)
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise InvalidRequest(f"the metric {name!r} must be a number, not {value!r}")
-        found[name] = float(number)
-    return found
-
-
-def params_of(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Parameters with legal names, as what JSON can hold."""
-    found = {}
-    for name, value in (given or {}).items():
-        names.key("parameter name", name)
-        found[name] = _plain(f"the parameter {name!r}", value)
-    return found
-
-
-def tags_of(given: Mapping[str, str] | None) -> dict[str, str]:
-    """Tags with legal names; values are text."""
-    found = {}
-    for name, value in (given or {}).items():
-        names.key("tag name", name)
-        if not isinstance(value, str):
-            raise InvalidRequest(f"the tag {name!r} must be text, not {value!r}")
-        found[name] = value
-    return found
-
-
-def _plain(what: str, value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(k): _plain(what, v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(what, item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if getattr(value, "ndim", None) == 0 and callable(item := getattr(value, "item", None)):
-        return _plain(what, item())
-    raise InvalidRequest(f"{what} is a {type(value).__name__}; give a number, text or a list")

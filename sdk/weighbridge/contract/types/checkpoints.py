@@ -1,8 +1,13 @@
 """Checkpoints, as they travel."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types.facts import Safety
+from weighbridge.contract.types.versions import Release
+
+CheckpointState = Literal["ready", "checking", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,9 @@ class Checkpoint:
     size: int = 0
     created: str = ""
     created_by: str = ""
+    state: CheckpointState = "ready"
+    verdict: Safety = "pending"
+    release: Release = field(default_factory=Release)
 
 
 @dataclass(frozen=True, slots=True)

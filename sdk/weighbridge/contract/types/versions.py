@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types.facts import Safety
 
-VersionState = Literal["open", "ready", "aborted", "deleted"]
+VersionState = Literal["open", "checking", "blocked", "ready", "aborted", "deleted"]
+"""`checking` and `blocked` only where the project's safety policy is `block`: committed, and held back
+until the verdict is there, or because of it."""
 ApprovalState = Literal["pending", "approved", "rejected"]
 
 
@@ -14,6 +17,15 @@ class Approval:
     """Whether a release owner has signed a version off."""
 
     state: ApprovalState = "pending"
+    by: str = ""
+    at: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Who let a version or checkpoint through although its verdict is not safe; empty: nobody."""
+
     by: str = ""
     at: str = ""
     comment: str = ""
@@ -57,6 +69,8 @@ class Version:
     created_by: str = ""
     published: str = ""
     revision: int = 0
+    verdict: Safety = "pending"
+    release: Release = field(default_factory=Release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,13 @@ class ApprovalChange:
 
     state: ApprovalState
     comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """Lets something through that its verdict holds back. `comment` says why, and is kept."""
+
+    comment: str
 
 
 @dataclass(frozen=True, slots=True)
