@@ -60,7 +60,7 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     from chalicelib.wiring import stores
 
     report = asdict(repair.run(stores()))
-    report.pop("settled")
+    report.pop("settled"), report.pop("waiting")
     drain.everything(stores())
     publish.publish_static(stores().site)
     app.log.info("sweep %s", json.dumps(report))

@@ -53,6 +53,8 @@ class Settings:
     """`WEIGHBRIDGE_LEASE_SECONDS`: how long an unreferenced blob is kept for its uploader."""
     stale_seconds: int = 7 * 86400
     """`WEIGHBRIDGE_STALE_SECONDS`: uploads and open versions untouched for longer are swept."""
+    inbox_seconds: int = 14 * 86400
+    """`WEIGHBRIDGE_INBOX_SECONDS`: inbox folders untouched for longer are removed by the sweep."""
 
 
 _DEFAULTS = Settings()

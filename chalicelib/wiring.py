@@ -61,7 +61,8 @@ def build(config: Settings) -> Stores:
         table=_table(config), blobs=_blobs(config, config.bucket), queue=_queue(config),
         site=_blobs(config, config.site_bucket), grants=_grants(config),
         sign_seconds=config.sign_seconds, lease_seconds=config.lease_seconds,
-        stale_seconds=config.stale_seconds, bucket=config.bucket,
+        stale_seconds=config.stale_seconds, inbox_seconds=config.inbox_seconds,
+        bucket=config.bucket,
     )  # fmt: skip
 
 

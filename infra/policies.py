@@ -75,13 +75,16 @@ def api_handler() -> Policy:
         allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "manifests/", "parts/")),
         allow("s3", uploads, *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
+        _sends("IndexQueue"),
         _sends("RenderQueue"),
     )
 
 
 def _indexes() -> tuple[Statement, ...]:
     return (
-        allow("s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "inbox/")),
+        allow(
+            "s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "inbox/", "manifests/")
+        ),
         allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/")),
     )
 
@@ -95,6 +98,7 @@ def index_object() -> Policy:
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
         _receives("IndexQueue"),
+        _sends("IndexQueue"),
         _sends("RenderQueue"),
     )
 
@@ -128,13 +132,14 @@ def sweep() -> Policy:
         allow(
             "s3",
             ("DeleteObject",),
-            *objects("Artifacts", "blobs/", "facts/", "manifests/", "parts/"),
+            *objects("Artifacts", "blobs/", "facts/", "inbox/", "manifests/", "parts/"),
         ),
         allow("s3", ("GetObject",), *objects("Artifacts", "parts/")),
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
         listing("Artifacts", "ListBucketMultipartUploads"),
         *_renders(),
         allow("s3", ("GetObject", "PutObject"), *objects("Site", "404.html", "static/")),
+        _sends("IndexQueue"),
         _sends("RenderQueue"),
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from chalicelib.indexing import objects
 from chalicelib.registry import models, projects, publishing, uploads
 from chalicelib.registry.stores import Stores
 from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
@@ -91,3 +92,10 @@ def publish(
     entries = upload(stores, project, files)
     request = VersionCommit(manifests.digest(entries), entries, **commit)
     return publishing.commit(stores, "ann", project, model, version.number, request)
+
+
+def index_all(stores: Stores, project: str = "vision") -> None:
+    """Delivers the event of every stored blob of a project."""
+    project_id = projects.find(stores, project).id
+    for head in stores.blobs.list(f"blobs/{project_id}/").heads:
+        objects.look(stores, head.key)

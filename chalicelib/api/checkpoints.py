@@ -5,7 +5,7 @@ from chalice.app import Blueprint
 from chalicelib.api.http import PAGED, Call, endpoint
 from chalicelib.api.versions import ONE as VERSION
 from chalicelib.api.versions import found
-from chalicelib.registry import checkpoints, downloads, facts, versions
+from chalicelib.registry import checkpoints, downloads, facts, safety, verdicts, versions
 from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Checkpoint,
@@ -15,6 +15,8 @@ from weighbridge.contract.types import (
     DownloadRequest,
     Downloads,
     FileList,
+    ReleaseRequest,
+    VerdictReport,
     VersionFacts,
 )
 
@@ -27,13 +29,16 @@ def _record(call: Call) -> checkpoints.CheckpointRecord:
     return checkpoints.resolve(stores(), found(call), call.checkpoint)
 
 
-@endpoint(routes, "GET", BASE, "read", answers=CheckpointPage, query=("component", "order", *PAGED))
+@endpoint(
+    routes, "GET", BASE, "read", answers=CheckpointPage,
+    query=("component", "order", "state", *PAGED),
+)  # fmt: skip
 def listing(call: Call) -> CheckpointPage:
-    """Checkpoints of a version, newest first."""
+    """Checkpoints of a version, newest first: `state` is ready or held (by its verdict)."""
     component = call.one("component") if "component" in call.query else None
     return checkpoints.listing(
         stores(), found(call), component=component, order=call.one("order", "newest"),
-        limit=call.limit, page=call.page,
+        state=call.one("state", "ready"), limit=call.limit, page=call.page,
     )  # fmt: skip
 
 
@@ -61,14 +66,15 @@ def files(call: Call) -> FileList:
     record = _record(call)
     return downloads.files(
         stores(), record.version.model.project_id, record.checkpoint.manifest,
-        limit=call.limit, page=call.page,
+        limit=call.limit, page=call.page, state=record.checkpoint.state,
     )  # fmt: skip
 
 
 @endpoint(routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads)
 def sign(call: Call) -> Downloads:
-    """Signs GETs of a checkpoint's blobs."""
+    """Signs GETs of a checkpoint's blobs, unless its verdict holds it back."""
     record = _record(call)
+    safety.refuse_held(record.reference, record.checkpoint.state, record.checkpoint.verdict)
     return downloads.sign(
         stores(), record.version.model.project_id, record.checkpoint.manifest, call.body
     )
@@ -81,3 +87,15 @@ def show_facts(call: Call) -> VersionFacts:
     project_id = record.version.model.project_id
     entries = versions.files(stores(), project_id, record.checkpoint.manifest)
     return facts.told(stores(), record.version, entries, record.checkpoint.claims)
+
+
+@endpoint(routes, "GET", ONE + "/verdict", "read", answers=VerdictReport)
+def show_verdict(call: Call) -> VerdictReport:
+    """Whether loading a checkpoint's files can execute code, and which ones are to blame."""
+    return verdicts.of_checkpoint(stores(), _record(call))
+
+
+@endpoint(routes, "POST", ONE + "/release", "admin", body=ReleaseRequest, answers=Checkpoint)
+def release(call: Call) -> Checkpoint:
+    """Lets a checkpoint through that its verdict holds back."""
+    return verdicts.release_checkpoint(stores(), call.by, _record(call), call.body)

@@ -3,17 +3,20 @@
 from chalice.app import Blueprint
 
 from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import access, models, outbox, projects
+from chalicelib.registry import access, drops, models, outbox, projects, reindexing
 from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     Deleted,
     EventPage,
     InboxGrant,
+    InboxPage,
     InboxRequest,
     NewProject,
     Project,
     ProjectChanges,
     ProjectPage,
+    ReindexJob,
+    ReindexRequest,
 )
 
 routes = Blueprint(__name__)
@@ -42,7 +45,7 @@ def show(call: Call) -> Project:
 
 @endpoint(routes, "PATCH", BASE + "/{project}", "admin", body=ProjectChanges, answers=Project)
 def change(call: Call) -> Project:
-    """Changes a project's description, or opens and closes its inbox."""
+    """Changes a project's description, its inbox (open or closed) or its safety policy."""
     return projects.change(stores(), call.by, call.project, call.body)
 
 
@@ -56,6 +59,28 @@ def delete(call: Call) -> Deleted:
 def inbox(call: Call) -> InboxGrant:
     """Hands out credentials that can only put objects into the project's inbox."""
     return access.grant_inbox(stores(), call.by, call.project, call.body.days)
+
+
+@endpoint(routes, "GET", BASE + "/{project}/inbox", "read", answers=InboxPage, query=PAGED)
+def drops_of(call: Call) -> InboxPage:
+    """Inbox folders that are no checkpoints: refused, or incomplete for an hour or more."""
+    record = projects.find(stores(), call.project)
+    return drops.listing(stores(), record, limit=call.limit, page=call.page)
+
+
+@endpoint(
+    routes, "POST", BASE + "/{project}/reindex", "admin", body=ReindexRequest, answers=ReindexJob,
+    status=202,
+)  # fmt: skip
+def reindex(call: Call) -> ReindexJob:
+    """Has files looked at again by the present indexer; the work is done behind this answer."""
+    return reindexing.start(stores(), call.by, call.project, call.body)
+
+
+@endpoint(routes, "GET", BASE + "/{project}/reindex", "read", answers=ReindexJob)
+def show_reindex(call: Call) -> ReindexJob:
+    """How far the newest reindexing job of a project came."""
+    return reindexing.show(stores(), call.project)
 
 
 @endpoint(

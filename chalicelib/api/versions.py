@@ -12,6 +12,8 @@ from chalicelib.registry import (
     facts,
     models,
     publishing,
+    safety,
+    verdicts,
     versions,
 )
 from chalicelib.wiring import stores
@@ -27,7 +29,9 @@ from weighbridge.contract.types import (
     FileList,
     FilePage,
     NewVersion,
+    ReleaseRequest,
     StoredPage,
+    VerdictReport,
     Version,
     VersionChanges,
     VersionCommit,
@@ -47,7 +51,7 @@ def found(call: Call) -> versions.VersionRecord:
 
 @endpoint(routes, "GET", BASE, "read", answers=VersionPage, query=("state", "order", *PAGED))
 def listing(call: Call) -> VersionPage:
-    """Ready (or open) versions of a model, newest first."""
+    """Versions of a model, newest first: `state` is ready, open or held (by its verdict)."""
     order = call.one("order", "newest")
     if order not in ("newest", "oldest"):
         raise InvalidRequest(f"order must be newest or oldest, not {order!r}")
@@ -127,14 +131,15 @@ def files(call: Call) -> FileList:
     record = found(call)
     return downloads.files(
         stores(), record.model.project_id, record.version.manifest, limit=call.limit,
-        page=call.page,
+        page=call.page, state=record.version.state,
     )  # fmt: skip
 
 
 @endpoint(routes, "POST", ONE + "/downloads", "read", body=DownloadRequest, answers=Downloads)
 def sign(call: Call) -> Downloads:
-    """Signs GETs of a version's blobs."""
+    """Signs GETs of a version's blobs, unless its verdict holds it back."""
     record = found(call)
+    safety.refuse_held(record.reference, record.version.state, record.version.verdict)
     return downloads.sign(stores(), record.model.project_id, record.version.manifest, call.body)
 
 
@@ -146,6 +151,18 @@ def show_facts(call: Call) -> VersionFacts:
         return VersionFacts(())
     entries = versions.files(stores(), record.model.project_id, record.version.manifest)
     return facts.told(stores(), record, entries, record.version.claims)
+
+
+@endpoint(routes, "GET", ONE + "/verdict", "read", answers=VerdictReport)
+def show_verdict(call: Call) -> VerdictReport:
+    """Whether loading a version's files can execute code, and which ones are to blame."""
+    return verdicts.of_version(stores(), found(call))
+
+
+@endpoint(routes, "POST", ONE + "/release", "admin", body=ReleaseRequest, answers=Version)
+def release(call: Call) -> Version:
+    """Lets a version through that its verdict holds back."""
+    return verdicts.release_version(stores(), call.by, found(call), call.body)
 
 
 @endpoint(routes, "GET", "/api/compare", None, answers=Comparison, query=("ref",))

@@ -87,7 +87,13 @@ _WORDS = {
     "model.deleted": "deleted model", "version.published": "published",
     "version.changed": "changed", "version.approved": "approved", "version.rejected": "rejected",
     "version.pending": "approval withdrawn from", "version.aborted": "gave up",
-    "version.deleted": "deleted", "alias.moved": "alias moved:", "alias.removed": "alias removed:",
+    "version.deleted": "deleted", "version.checking": "checking", "version.blocked": "blocked",
+    "version.released": "released", "version.verdict": "verdict on",
+    "checkpoint.checking": "checking checkpoint", "checkpoint.blocked": "blocked checkpoint",
+    "checkpoint.released": "released checkpoint", "checkpoint.verdict": "verdict on checkpoint",
+    "inbox.incomplete": "incomplete drop", "inbox.refused": "refused drop",
+    "inbox.expired": "expired drop", "reindex.started": "reindexing", "reindex.done": "reindexed",
+    "alias.moved": "alias moved:", "alias.removed": "alias removed:",
     "checkpoint.published": "checkpoint", "checkpoint.deleted": "deleted checkpoint",
 }  # fmt: skip
 

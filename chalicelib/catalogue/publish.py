@@ -22,7 +22,7 @@ from weighbridge.contract.errors import InvalidRequest, RegistryError
 from weighbridge.contract.types import Event, Model, Version
 
 MARK = ".weighbridge-site"
-VISIBLE = ("ready", "open")
+VISIBLE = ("ready", "open", "checking", "blocked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Source(Protocol):
         """The ready versions of a range of numbers, newest first."""
 
     def in_progress(self, project_id: str, model: Model, limit: int) -> Sequence[Version]:
-        """The newest open versions, newest first."""
+        """The newest versions that are open or held back, newest first."""
 
     def version(self, project_id: str, model: Model, number: int) -> Version | None:
         """The version in whatever state (`deleted` and `aborted` too)."""

@@ -103,9 +103,14 @@ class RegistrySource:
         return versions.ranged(self.stores, self._record(project_id, model), first, last)
 
     def in_progress(self, project_id: str, model: Model, limit: int) -> Sequence[Version]:
-        """The newest open versions, newest first."""
+        """The newest versions that are open or held back, newest first."""
         record = self._record(project_id, model)
-        return versions.newest(self.stores, record, limit, keys.OPEN)
+        found = [
+            version
+            for kind in (keys.OPEN, keys.HELD)
+            for version in versions.newest(self.stores, record, limit, kind)
+        ]
+        return sorted(found, key=lambda v: v.number, reverse=True)[:limit]
 
     def version(self, project_id: str, model: Model, number: int) -> Version | None:
         """The version in whatever state."""

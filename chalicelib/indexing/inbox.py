@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from chalicelib.registry import blobs, checkpoints, keys, models, outbox, projects, publishing
+from chalicelib.registry import blobs, checkpoints, drops, keys, models, projects, publishing
 from chalicelib.registry import versions as reading
-from chalicelib.registry.ports import Absent, ConditionFailed, Head, Item, Precondition, Put
+from chalicelib.registry.ports import Head, Precondition
 from chalicelib.registry.projects import ProjectRecord
-from chalicelib.registry.stores import Stores
+from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import digests, manifests, names
 from weighbridge.contract.errors import (
@@ -34,9 +34,11 @@ from weighbridge.contract.errors import (
 )
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import VersionSelector
-from weighbridge.contract.types import CheckpointCommit, NewModel, NewVersion
+from weighbridge.contract.types import CheckpointCommit, InboxDrop, NewModel, NewVersion
 
-MARKERS = ("_SUCCESS", "database.yaml")
+FATE_MARKER = "database.yaml"
+MARKERS = (FATE_MARKER, "_SUCCESS")
+"""FATE's comes first: where both are there, its checks hold."""
 MAX_COPY = 5 * 1024**3
 MAX_MARKER = 1024**2
 MAX_HASHED = 512 * 1024**2
@@ -93,16 +95,9 @@ def look(stores: Stores, key: str) -> None:
 
 def _refuse(stores: Stores, record: ProjectRecord, drop: Drop, error: RegistryError) -> None:
     """Notes once, in the project's history, why a drop cannot become a checkpoint."""
-    note = Item(keys.refusal(record.id, drop.folder), {}, {"message": error.message})
-    event = outbox.entry(
-        stores, record.id, "inbox.refused", f"inbox:{record.project.name}", model=drop.model,
-        subject=drop.folder, details={"code": error.code, "message": error.message},
-    )  # fmt: skip
-    try:
-        stores.table.transact([Put(note, (Absent(),)), event])
-    except ConditionFailed:
-        return
-    outbox.wake(stores, record.id)
+    now = iso(stores.now())
+    found = InboxDrop(drop.folder, "refused", error.message, first=now, last=now)
+    drops.note(stores, record, found, model=drop.model, code=error.code)
 
 
 def _look(stores: Stores, record: ProjectRecord, drop: Drop) -> None:
@@ -112,23 +107,37 @@ def _look(stores: Stores, record: ProjectRecord, drop: Drop) -> None:
         )
     heads = {head.key.removeprefix(drop.folder): head for head in _listed(stores, drop.folder)}
     marker = next((name for name in MARKERS if name in heads), None)
-    if marker is None:
+    if marker is None or adopted(stores, record, drop):
         return
-    by = f"inbox:{record.project.name}"
-    found = _version(stores, record, drop, by)
-    lock = keys.step(found.model.id, found.number, drop.component, drop.step, drop.name)
-    if stores.table.get(lock) is not None:
-        return
-    if marker == "database.yaml" and not _complete(stores, drop, heads):
-        return
-    wanted = {n: h for n, h in heads.items() if n != "_SUCCESS" and not n.endswith(".lock")}
+    wanted = {n: h for n, h in heads.items() if n not in MARKERS and not n.endswith(".lock")}
+    if marker == FATE_MARKER:
+        if not _complete(stores, drop, heads):
+            return
+        # What it lists and nothing else, so that it does not matter when other files come.
+        wanted = {n: heads[n] for n in files_of(listing(stores, drop, heads[marker]))}
+        wanted[marker] = heads[marker]
     if not wanted:
         raise InvalidManifest("the drop has a marker but no file")
+    by = f"inbox:{record.project.name}"
+    found = _version(stores, record, drop, by)
     files = [_adopt(stores, record.id, name, head) for name, head in sorted(wanted.items())]
     request = CheckpointCommit(
         manifests.digest(files), tuple(files), drop.step, drop.component, drop.name
     )
     checkpoints.commit(stores, by, found, request)
+    drops.forget(stores, record, drop.folder)
+
+
+def adopted(stores: Stores, record: ProjectRecord, drop: Drop) -> bool:
+    """Whether the drop is a checkpoint already."""
+    try:
+        model = models.within(stores, record.id, record.project.name, names.model_name(drop.model))
+        selector = VersionSelector("label", names.label(drop.label))
+        found = reading.of_model(stores, model, selector)
+    except NotFound:
+        return False
+    lock = keys.step(found.model.id, found.number, drop.component, drop.step, drop.name)
+    return stores.table.get(lock) is not None
 
 
 def _listed(stores: Stores, folder: str) -> list[Head]:
@@ -167,22 +176,35 @@ def _version(stores: Stores, record: ProjectRecord, drop: Drop, by: str) -> Vers
 
 def _complete(stores: Stores, drop: Drop, heads: dict[str, Head]) -> bool:
     """Whether all buffers that `database.yaml` lists are there, with the SHA-1 it gives."""
-    head = heads["database.yaml"]
-    if head.size > MAX_MARKER:
-        raise InvalidManifest(f"database.yaml has {head.size} bytes; {MAX_MARKER} at most")
-    listing = _marker(stores.blobs.read(head.key, etag=head.etag))
-    if int(listing.get("step_index", -1)) != drop.step or listing.get("step_name") != drop.name:
-        raise InvalidManifest("database.yaml names another step than its folder")
-    buffers = listing.get("models")
-    if not isinstance(buffers, dict):
-        raise InvalidManifest("database.yaml lists no models")
-    if any(f"{name}.{kind}" not in heads for name in buffers for kind in ("pb", "json")):
+    found = listing(stores, drop, heads[FATE_MARKER])
+    if any(name not in heads for name in files_of(found)):
         return False
-    for name, buffer in buffers.items():
+    for name, buffer in found["models"].items():
         claimed = str(buffer.get("sha1", "")) if isinstance(buffer, dict) else ""
         if _sha1(stores, heads[f"{name}.pb"]) != claimed:
             raise IntegrityError(f"{name}.pb does not have the SHA-1 that database.yaml gives")
     return True
+
+
+def listing(stores: Stores, drop: Drop, head: Head) -> dict[str, Any]:
+    """What `database.yaml` says, checked against the folder it lies in."""
+    if head.size > MAX_MARKER:
+        raise InvalidManifest(f"database.yaml has {head.size} bytes; {MAX_MARKER} at most")
+    try:
+        found = _marker(stores.blobs.read(head.key, etag=head.etag))
+    except Precondition:
+        raise Unavailable("database.yaml was overwritten while it was read") from None
+    if int(found.get("step_index", -1)) != drop.step or str(found.get("step_name")) != drop.name:
+        raise InvalidManifest("database.yaml names another step than its folder")
+    buffers = found.get("models")
+    if not isinstance(buffers, dict) or not buffers:
+        raise InvalidManifest("database.yaml lists no models")
+    return found
+
+
+def files_of(found: dict[str, Any]) -> list[str]:
+    """The files that a `database.yaml` promises: a buffer and its JSON form per model."""
+    return [f"{name}.{kind}" for name in found["models"] for kind in ("pb", "json")]
 
 
 def _marker(data: bytes) -> dict[str, Any]:

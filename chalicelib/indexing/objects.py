@@ -3,17 +3,29 @@
 An event says "look here", never "this is true": it may come twice, late or out of order.
 """
 
+import logging
+from dataclasses import replace
+
 from chalicelib.indexing import formats, inbox
 from chalicelib.indexing.formats.ranged import Ranged
-from chalicelib.registry import blobs, facts, keys, models, outbox
+from chalicelib.registry import blobs, facts, keys, models, outbox, safety
+from chalicelib.registry.ports import Precondition
 from chalicelib.registry.stores import Stores
-from weighbridge.contract.errors import NotFound
+from weighbridge.contract.errors import NotFound, RegistryError
+from weighbridge.contract.types import Facts
+
+_LOG = logging.getLogger("weighbridge.indexing")
 
 
 def look(stores: Stores, key: str) -> None:
     """Indexes the object, if it is there and one of ours."""
     if key.startswith("inbox/"):
         inbox.look(stores, key)
+        return
+    if key.startswith("reindex/"):
+        from chalicelib.indexing import reindex  # it looks at objects, too
+
+        reindex.work(stores, key.removeprefix("reindex/"))
         return
     project_id = keys.project_of_object(key)
     if project_id is None:
@@ -28,15 +40,30 @@ def look(stores: Stores, key: str) -> None:
     index(stores, project_id, blob, key, head.size)
 
 
-def index(stores: Stores, project_id: str, blob: str, key: str, size: int) -> None:
-    """Writes the facts of a blob, unless this indexer did so before, and marks pages stale."""
-    if facts.indexed(stores, project_id, blob) >= formats.INDEXER:
-        return
+def index(
+    stores: Stores, project_id: str, blob: str, key: str, size: int, *, again: bool = False
+) -> bool:
+    """Writes the facts of a blob, decides what waits for them, and marks pages stale. Answers whether
+    it did; what this indexer looked at before is left alone, unless `again`."""
+    known = stores.table.get(keys.facts(project_id, blob))
+    if known is not None and int(known.attrs.get("n", 0)) >= formats.INDEXER and not again:
+        safety.arrived(stores, project_id, blob)  # an earlier run may have ended before this
+        return False
     ranged = Ranged(lambda start, length: stores.blobs.read(key, start, length), size)
     try:
-        facts.save(stores, project_id, blob, formats.describe(ranged))
+        found = _described(ranged, key)
     except NotFound:
-        return  # deleted while we read it
+        return False  # deleted while we read it
+    if known is not None and (known.doc.get("verdict") or "safe") != (found.verdict or "safe"):
+        safety.doubt(stores, project_id, blob)
+    write(stores, project_id, blob, found)
+    return True
+
+
+def write(stores: Stores, project_id: str, blob: str, found: Facts) -> None:
+    """Keeps facts, and does what follows from them."""
+    facts.save(stores, project_id, blob, found)
+    safety.arrived(stores, project_id, blob)
     touched: dict[str, set[int]] = {}
     for reference in blobs.references(stores, project_id, blob):
         model_id, number, _ = keys.parse_holder(reference.sk)
@@ -50,3 +77,17 @@ def index(stores: Stores, project_id: str, blob: str, key: str, size: int) -> No
             stores.table.write(entry)
     if touched:
         outbox.wake(stores, project_id)
+
+
+def _described(ranged: Ranged, key: str) -> Facts:
+    """The facts; a file that an indexer trips over is not known to be safe."""
+    try:
+        return formats.describe(ranged)
+    except (RegistryError, Precondition):
+        raise  # the store's failure, not the file's: looked at again
+    except Exception as error:
+        _LOG.exception("the indexer failed on %s", key)
+        return replace(
+            Facts("file", problem=f"the indexer failed: {type(error).__name__}", verdict="unknown"),
+            indexer=formats.INDEXER, read_bytes=ranged.read_bytes, requests=ranged.requests,
+        )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from chalicelib.registry import keys, models, outbox, paging, versions
+from chalicelib.registry import keys, models, outbox, paging, safety, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import Item, Put, Write
 from chalicelib.registry.stores import Stores, epoch, event_id, event_time, iso
@@ -37,6 +37,7 @@ def move(
 
     def choose(record: ModelRecord) -> int:
         found = versions.of_model(stores, record, selector)
+        safety.refuse_held(found.reference, found.version.state, found.version.verdict)
         if found.version.state != "ready":
             raise Conflict(
                 f"{found.reference} is {found.version.state}; an alias needs a ready one"
@@ -48,6 +49,12 @@ def move(
                 f"the alias {alias!r} is protected and {found.reference} is "
                 f"{found.version.approval.state}: have it approved first "
                 f"(`weighbridge approve {found.reference}`)"
+            )
+        if _protected(record, alias) and not safety.trusted(found.version):
+            raise Forbidden(
+                f"the alias {alias!r} is protected and the safety verdict on {found.reference} is "
+                f"{found.version.verdict}: it must be safe, or an administrator must release it "
+                f"(`weighbridge release {found.reference} --comment WHY`)"
             )
         return found.number
 

@@ -123,7 +123,8 @@ def approve(
 
 
 def delete(stores: Stores, by: str, project: str, model: str, selector: VersionSelector) -> Deleted:
-    """Deletes a version, or aborts an open one; `InUse` says what still refers to it.
+    """Deletes a version (also one that is held back), or aborts an open one; `InUse` says what still
+    refers to it.
 
     The deletion is conditional on the model's revision, as every alias move is, so that no alias
     can come to point to it meanwhile.
@@ -142,9 +143,10 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
             keys.version(record.id, keys.ENDED, target), {"state": "deleted"},
             versions.document(ended),
         )  # fmt: skip
+        kind = keys.READY if current.version.state == "ready" else keys.HELD
         writes: list[Write] = [
             Delete(
-                keys.version(record.id, keys.READY, target),
+                keys.version(record.id, kind, target),
                 (Equal("rev", current.version.revision),),
             ),
             Put(tombstone),

@@ -2,8 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
-from chalicelib.registry import accept, blobs, claims, keys, outbox, paging, publishing, versions
+from chalicelib.registry import (
+    accept,
+    blobs,
+    claims,
+    keys,
+    outbox,
+    paging,
+    projects,
+    publishing,
+    safety,
+    versions,
+)
 from chalicelib.registry.models import ModelRecord, tags
 from chalicelib.registry.ports import (
     Absent,
@@ -29,7 +41,13 @@ from weighbridge.contract.errors import (
     Unavailable,
 )
 from weighbridge.contract.references import CheckpointSelector
-from weighbridge.contract.types import Checkpoint, CheckpointCommit, CheckpointPage, Deleted
+from weighbridge.contract.types import (
+    Checkpoint,
+    CheckpointCommit,
+    CheckpointPage,
+    CheckpointState,
+    Deleted,
+)
 
 MAX_STEP = 2**53
 COMMIT_RACES = 40
@@ -64,7 +82,12 @@ def _partition(found: VersionRecord) -> str:
 
 
 def _numbered(stores: Stores, found: VersionRecord, number: int) -> CheckpointRecord:
-    item = stores.table.get(keys.checkpoint(found.model.id, found.number, number))
+    at = (found.model.id, found.number, number)
+    item = stores.table.get(keys.checkpoint(*at))
+    if item is None:  # held back; or let through while we look
+        item = stores.table.get(keys.checkpoint(*at, keys.HELD))
+    if item is None:
+        item = stores.table.get(keys.checkpoint(*at))
     if item is None:
         raise NotFound(f"{found.reference} has no checkpoint {number}")
     return CheckpointRecord(found, _decoded(item))
@@ -92,6 +115,7 @@ def _same_identity(
 def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCommit) -> Checkpoint:
     """Publishes a checkpoint under an open or ready version, in one transaction.
 
+    Under the safety policy `block` it is held back unless all its files are known to be safe.
     Equal content under the same identity is the same checkpoint, however often it is committed.
     """
     names.component(request.component)
@@ -108,12 +132,15 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
     entries = publishing.store_manifest(stores, project_id, request.manifest, request.files)
     blobs.require(stores, project_id, entries)
     accept.check(stores, project_id, entries)
+    seen = safety.look(stores, project_id, entries)
+    policy = projects.find(stores, found.model.project).project.safety
+    state = cast("CheckpointState", safety.state_of(policy, seen.verdict))
     draft = Checkpoint(
         project=found.model.project, model=found.model.model.name, version=found.number, number=0,
         component=request.component, step=request.step, name=request.name,
         metrics=request.metrics, tags=tags(request.tags), manifest=request.manifest,
         files=len(entries), size=sum(e.size for e in entries), created=iso(stores.now()),
-        created_by=by,
+        created_by=by, state=state, verdict=seen.verdict,
     )  # fmt: skip
     publishing.bounded(codec.encode(draft))
     draft = replace(draft, claims=claims.accept(stores, found, entries, request.claims))
@@ -128,6 +155,7 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         metrics = publishing.metric_items(pk, request.metrics, number)
         if metrics:
             stores.table.write_many(list(metrics.values()))
+        note = safety.leave_note(stores, project_id, record.holder, request.manifest, seen)
         try:
             stores.table.transact(_writes(stores, by, record, last))
         except ConditionFailed as failed:
@@ -137,13 +165,18 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
                 return there
             continue
         outbox.wake(stores, project_id)
+        if safety.recheck(stores, project_id, note):
+            return _numbered(stores, found, number).checkpoint
         return record.checkpoint
     raise Unavailable(f"too many others write checkpoints of {found.reference}; try again")
 
 
 def _writes(stores: Stores, by: str, record: CheckpointRecord, last: int) -> list[Write]:
     found, new = record.version, record.checkpoint
-    kind = keys.READY if found.version.state == "ready" else keys.OPEN
+    kinds = {"ready": keys.READY, "open": keys.OPEN}
+    kind = kinds.get(found.version.state, keys.HELD)
+    point = keys.POINT if new.state == "ready" else keys.HELD
+    word = "published" if new.state == "ready" else new.state
     condition = (Equal("n", last),) if last else (Missing("n"),)
     model_id, number = found.model.id, found.number
     identity: dict[str, str | int] = {"n": new.number}
@@ -155,11 +188,14 @@ def _writes(stores: Stores, by: str, record: CheckpointRecord, last: int) -> lis
             (Absent(),),
         ),
         Put(
-            Item(keys.checkpoint(model_id, number, new.number), {}, codec.encode(new)),
+            Item(
+                keys.checkpoint(model_id, number, new.number, point), {"rev": 1},
+                codec.encode(new),
+            ),
             (Absent(),),
         ),
         outbox.entry(
-            stores, found.model.project_id, "checkpoint.published", by,
+            stores, found.model.project_id, f"checkpoint.{word}", by,
             model=found.model.model.name,
             subject=f"{found.model.model.name}@{number}:{new.number}", versions=[number],
             details={"component": new.component, "step": new.step, "name": new.name},
@@ -192,17 +228,22 @@ def listing(
     *,
     component: str | None = None,
     order: str = "newest",
+    state: str = "ready",
     limit: int = 100,
     page: str | None = None,
 ) -> CheckpointPage:
-    """Checkpoints by number (`newest`, `oldest`), or by component and `step`."""
+    """Checkpoints by number (`newest`, `oldest`), or by component and `step`; those that are ready, or
+    those held back by their verdict. A page may be short where others lie between."""
     if order not in ("newest", "oldest", "step"):
         raise InvalidRequest(f"order must be newest, oldest or step, not {order!r}")
+    if state not in ("ready", "held"):
+        raise InvalidRequest(f"state must be ready or held, not {state!r}")
     pk = _partition(found)
-    query = f"checkpoints/{pk}/{component}/{order}"
+    kind = keys.POINT if state == "ready" else keys.HELD
+    query = f"checkpoints/{pk}/{component}/{order}" + ("/held" if state == "held" else "")
     if component is None and order != "step":
         items, following = paging.page_of(
-            stores.table, query, pk, keys.prefix("C#"), _decoded, size=limit, page=page,
+            stores.table, query, pk, keys.prefix(f"{kind}#"), _decoded, size=limit, page=page,
             reverse=order == "newest",
         )  # fmt: skip
         return CheckpointPage(items, following)
@@ -211,7 +252,7 @@ def listing(
         stores.table, query, pk, keys.prefix(start), lambda item: int(item.attrs["n"]),
         size=limit, page=page, reverse=order == "newest",
     )  # fmt: skip
-    return CheckpointPage(_many(stores, found, locks), following)
+    return CheckpointPage(_many(stores, found, locks, kind), following)
 
 
 def newest(stores: Stores, found: VersionRecord, limit: int) -> tuple[Checkpoint, ...]:
@@ -222,8 +263,10 @@ def newest(stores: Stores, found: VersionRecord, limit: int) -> tuple[Checkpoint
     return tuple(_decoded(item) for item in items)
 
 
-def _many(stores: Stores, found: VersionRecord, numbers: Sequence[int]) -> tuple[Checkpoint, ...]:
-    wanted = [keys.checkpoint(found.model.id, found.number, n) for n in numbers]
+def _many(
+    stores: Stores, found: VersionRecord, numbers: Sequence[int], kind: str
+) -> tuple[Checkpoint, ...]:
+    wanted = [keys.checkpoint(found.model.id, found.number, n, kind) for n in numbers]
     items = stores.table.get_many(wanted)
     return tuple(_decoded(items[key]) for key in wanted if key in items)
 
@@ -233,7 +276,8 @@ def delete(stores: Stores, by: str, found: VersionRecord, selector: CheckpointSe
     record = resolve(stores, found, selector)
     old = record.checkpoint
     model: ModelRecord = found.model
-    key = keys.checkpoint(model.id, found.number, old.number)
+    kind = keys.POINT if old.state == "ready" else keys.HELD
+    key = keys.checkpoint(model.id, found.number, old.number, kind)
     identity = keys.step(model.id, found.number, old.component, old.step, old.name)
     event = outbox.entry(
         stores, model.project_id, "checkpoint.deleted", by, model=model.model.name,
@@ -242,6 +286,8 @@ def delete(stores: Stores, by: str, found: VersionRecord, selector: CheckpointSe
     try:
         stores.table.transact([Delete(key, (Present(),)), Delete(identity), event])
     except ConditionFailed:
+        if safety.committed(stores, record.holder):  # it became ready meanwhile
+            return delete(stores, by, found, CheckpointSelector("number", str(old.number)))
         raise NotFound(f"{record.reference} is deleted already") from None
     outbox.wake(stores, model.project_id)
     release(stores, record)

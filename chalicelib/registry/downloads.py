@@ -14,9 +14,15 @@ from weighbridge.contract.types import (
 
 
 def files(
-    stores: Stores, project_id: str, manifest: str, *, limit: int, page: str | None
+    stores: Stores,
+    project_id: str,
+    manifest: str,
+    *,
+    limit: int,
+    page: str | None,
+    state: str = "ready",
 ) -> FileList:
-    """The files of a manifest by path. An open version has none yet."""
+    """The files of a manifest by path; of what is in that state. An open version has none yet."""
     if not manifest:
         return FileList(())
     entries = versions.files(stores, project_id, manifest)
@@ -25,7 +31,9 @@ def files(
     rest = [e for e in entries if after is None or e.path > after]
     shown = rest[: paging.limit(limit)]
     following = paging.token(query, shown[-1].path) if len(rest) > len(shown) else None
-    return FileList(tuple(shown), following, manifest, len(entries), sum(e.size for e in entries))
+    held = state if state in ("checking", "blocked") else ""
+    size = sum(e.size for e in entries)
+    return FileList(tuple(shown), following, manifest, len(entries), size, held)
 
 
 def sign(stores: Stores, project_id: str, manifest: str, request: DownloadRequest) -> Downloads:

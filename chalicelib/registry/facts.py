@@ -4,25 +4,53 @@ import json
 from collections.abc import Sequence
 
 from chalicelib.registry import claims, keys
-from chalicelib.registry.ports import Item, Put
+from chalicelib.registry.ports import Absent, ConditionFailed, Equal, Item, Put
 from chalicelib.registry.stores import Stores
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import codec
+from weighbridge.contract.errors import Unavailable
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import ClaimsSummary, Facts, FileFacts, VersionFacts
+from weighbridge.contract.types import ClaimsSummary, Facts, FileFacts, Safety, VersionFacts
 
 MAX_INLINE = 24 * 1024
 MAX_LISTED = 1000
+RACES = 12
+JUDGING = 2
+"""The first indexer whose verdicts count: what only an older one looked at was not looked at."""
 
 
 def save(stores: Stores, project_id: str, blob: str, facts: Facts) -> None:
-    """Keeps what was found. The same facts again write the same item."""
+    """Keeps what was found, unless a newer indexer did so meanwhile. The same facts again write the
+    same item."""
     document = codec.encode(facts)
     if len(json.dumps(document)) > MAX_INLINE:
         key = keys.facts_object(project_id, blob)
         stores.blobs.put(key, json.dumps(document).encode(), "application/json")
         document = {**document, "tensors": [], "metadata": {}, "table": key}
-    stores.table.write(Put(Item(keys.facts(project_id, blob), {"n": facts.indexer}, document)))
+    item = Item(keys.facts(project_id, blob), {"n": facts.indexer}, document)
+    for _ in range(RACES):
+        known = stores.table.get(item.key)
+        if known is not None and int(known.attrs.get("n", 0)) > facts.indexer:
+            return
+        as_read = (Equal("n", known.attrs["n"]),) if known else (Absent(),)
+        try:
+            stores.table.write(Put(item, as_read))
+            return
+        except ConditionFailed:
+            continue
+    raise Unavailable(f"too many others index {blob} at once; try again")
+
+
+def verdicts(stores: Stores, project_id: str, blobs: Sequence[str]) -> dict[str, Safety]:
+    """The verdict on each blob that an indexer has looked at; of a format that cannot execute code it
+    is `safe`."""
+    wanted = {keys.facts(project_id, blob): blob for blob in blobs}
+    found = stores.table.get_many(wanted)
+    return {
+        wanted[key]: item.doc.get("verdict") or "safe"
+        for key, item in found.items()
+        if int(item.attrs.get("n", 0)) >= JUDGING
+    }
 
 
 def _decoded(stores: Stores, item: Item) -> Facts:
@@ -38,6 +66,17 @@ def load(stores: Stores, project_id: str, blobs: Sequence[str]) -> dict[str, Fac
     wanted = {keys.facts(project_id, blob): blob for blob in blobs}
     found = stores.table.get_many(wanted)
     return {wanted[key]: _decoded(stores, item) for key, item in found.items()}
+
+
+def summaries(stores: Stores, project_id: str, blobs: Sequence[str]) -> dict[str, Facts]:
+    """As `load`, for those whose verdict counts, without the tensors of large tables."""
+    wanted = {keys.facts(project_id, blob): blob for blob in blobs}
+    found = stores.table.get_many(wanted)
+    return {
+        wanted[key]: codec.decode(Facts, {k: v for k, v in item.doc.items() if k != "table"})
+        for key, item in found.items()
+        if int(item.attrs.get("n", 0)) >= JUDGING
+    }
 
 
 def indexed(stores: Stores, project_id: str, blob: str) -> int:

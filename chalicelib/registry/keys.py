@@ -7,16 +7,17 @@
 | a model with aliases; models by prefix | `P#<project id>` | `M#<name>` | get; query |
 | a model's name by its id | `P#<project id>` | `I#<model id>` | get |
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
+| the reindexing job of a project | `P#<project id>` | `REINDEX` | get |
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
-| versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `X#` ended | get; query |
+| versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
 | best version by a metric | `M#<model id>` | `Q#<metric>#<ordered value>#<number>` | query, one item |
 | what `production` was at time T | `M#<model id>` | `H#<alias>#<event id>` | query, one item |
 | which versions name this one as parent | `M#<model id>` | `D#<number>#<reference>` | query |
 | a model's card | `M#<model id>` | `CARD` | get |
 | next checkpoint number | `C#<model id>#<version>` | `N` | condition in the commit |
-| checkpoints by number | `C#<model id>#<version>` | `C#<number>` | get; query |
+| checkpoints by number | `C#<model id>#<version>` | `C#<number>` ready, `W#` held back | get; query |
 | checkpoint by component and step | `C#<model id>#<version>` | `S#<component>#<step>#<name>` | get; query (lock) |
 | best checkpoint by a metric | `C#<model id>#<version>` | `Q#<metric>#<ordered value>#<number>` | query |
 | a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
@@ -24,6 +25,7 @@
 | what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
+| who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
 | deleted projects whose pages are not yet removed | `DELETED` | project id | query |
@@ -44,7 +46,8 @@ TOKENS = "TOKENS"
 TICKETS = "TICKETS"
 DELETED = "DELETED"
 _RANDOM = re.compile(r"[0-9a-f]{20}\Z")
-READY, OPEN, ENDED = "V", "O", "X"
+READY, OPEN, HELD, ENDED = "V", "O", "W", "X"
+POINT = "C"
 
 
 def text(part: str) -> str:
@@ -94,6 +97,11 @@ def refusal(project_id: str, folder: str) -> Key:
     return Key(f"P#{project_id}", f"J#{folder}")
 
 
+def reindex_job(project_id: str) -> Key:
+    """The newest reindexing job of a project."""
+    return Key(f"P#{project_id}", "REINDEX")
+
+
 def upload(project_id: str, upload_id: str) -> Key:
     """An open multipart upload."""
     return Key(f"P#{project_id}", f"U#{upload_id}")
@@ -110,7 +118,7 @@ def counter(pk: str) -> Key:
 
 
 def version(model_id: str, kind: str, number: int) -> Key:
-    """A version in one of its states: `READY`, `OPEN` or `ENDED`."""
+    """A version by the kind of its state: `READY`, `OPEN`, `HELD` or `ENDED`."""
     return Key(of_model(model_id), f"{kind}#{number:010d}")
 
 
@@ -149,9 +157,9 @@ def of_checkpoints(model_id: str, number: int) -> str:
     return f"C#{model_id}#{number}"
 
 
-def checkpoint(model_id: str, version_number: int, number: int) -> Key:
-    """A checkpoint by number."""
-    return Key(of_checkpoints(model_id, version_number), f"C#{number:010d}")
+def checkpoint(model_id: str, version_number: int, number: int, kind: str = POINT) -> Key:
+    """A checkpoint by number: ready (`POINT`) or `HELD`."""
+    return Key(of_checkpoints(model_id, version_number), f"{kind}#{number:010d}")
 
 
 def step(model_id: str, version_number: int, component: str, index: int, name: str) -> Key:
@@ -192,12 +200,18 @@ def parse_holder(sk: str) -> tuple[str, int, int]:
     return parts[1], int(parts[2]), int(parts[3]) if len(parts) > 3 else 0
 
 
-def version_and_checkpoint(
-    model_id: str, number: int, checkpoint_number: int
-) -> tuple[Key, Key, Key | None]:
-    """Where a holder is to be found: its version, open or ready, and its checkpoint if it is one."""
-    point = checkpoint(model_id, number, checkpoint_number) if checkpoint_number else None
-    return version(model_id, OPEN, number), version(model_id, READY, number), point
+def committed(held_by: str) -> tuple[Key, Key]:
+    """Where a holder is to be found once it was committed: ready, or held back."""
+    model_id, number, point = parse_holder(f"R#{held_by}")
+    if point:
+        return checkpoint(model_id, number, point), checkpoint(model_id, number, point, HELD)
+    return version(model_id, READY, number), version(model_id, HELD, number)
+
+
+def versions_of_holder(held_by: str) -> tuple[Key, ...]:
+    """Where the version of a holder is to be found, unless it has ended; `OPEN` comes first."""
+    model_id, number, _ = parse_holder(f"R#{held_by}")
+    return tuple(version(model_id, kind, number) for kind in (OPEN, HELD, READY))
 
 
 def reference(project_id: str, blob_id: str, held_by: str) -> Key:
@@ -218,6 +232,17 @@ def free_blob(project_id: str, blob_id: str) -> Key:
 def stale_version(project_id: str, model_id: str, number: int) -> Key:
     """An open version that its pusher may have forgotten."""
     return Key(of_candidates(project_id), f"V#{model_id}#{number:010d}")
+
+
+def waiting(project_id: str, blob_id: str, held_by: str) -> Key:
+    """Says that the verdict on `held_by` waits for that on a blob."""
+    return Key(of_candidates(project_id), f"W#{blob_id}#{held_by}")
+
+
+def parse_waiting(sk: str) -> tuple[str, str]:
+    """The blob that is waited for, and the holder that waits."""
+    _, blob_id, held_by = sk.split("#", 2)
+    return blob_id, held_by
 
 
 def free_object(project_id: str, object_key: str) -> Key:
@@ -288,6 +313,11 @@ def facts_object(project_id: str, blob_id: str) -> str:
 def parts_object(project_id: str, blob_id: str) -> str:
     """The object of a blob's part list."""
     return f"parts/{project_id}/{blob_id}.json"
+
+
+def reindex_object(project_id: str) -> str:
+    """No object: what a message to the indexer names to have a reindexing job continued."""
+    return f"reindex/{project_id}"
 
 
 def project_of_object(key: str) -> str | None:

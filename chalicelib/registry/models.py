@@ -251,7 +251,8 @@ def delete(stores: Stores, by: str, project: str, name: str) -> Deleted:
     except ConditionFailed:
         raise NotFound(f"there is no model {record.name}") from None
     held: list[str] = []
-    for kind, word in ((keys.READY, "version"), (keys.OPEN, "open version")):
+    kinds = ((keys.READY, "version"), (keys.HELD, "version"), (keys.OPEN, "open version"))
+    for kind, word in kinds:
         found = stores.table.query(keys.of_model(record.id), *keys.prefix(f"{kind}#"), limit=3)
         held += [f"{word} {int(item.key.sk[2:])}" for item in found.items]
     if held:

@@ -122,6 +122,8 @@ def change(stores: Stores, by: str, name: str, changes: ProjectChanges) -> Proje
         project = replace(project, description=description(changes.description))
     if changes.inbox is not None:
         project = replace(project, inbox=changes.inbox)
+    if changes.safety is not None:
+        project = replace(project, safety=changes.safety)
     changed = replace(record, project=project)
     update = Update(
         keys.project(name), add={"rev": 1}, doc=_doc(changed),

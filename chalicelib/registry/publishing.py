@@ -4,9 +4,19 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from chalicelib.registry import accept, blobs, claims, keys, models, outbox, projects, versions
+from chalicelib.registry import (
+    accept,
+    blobs,
+    claims,
+    keys,
+    models,
+    outbox,
+    projects,
+    safety,
+    versions,
+)
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
     Absent,
@@ -33,12 +43,19 @@ from weighbridge.contract.errors import (
     TooLarge,
 )
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import FilePage, NewVersion, Version, VersionCommit
+from weighbridge.contract.types import (
+    FilePage,
+    NewVersion,
+    Version,
+    VersionCommit,
+    VersionState,
+)
 
 MAX_PAGE = 10_000
 MAX_METRICS = 500
 MAX_PARENTS = 32
 MAX_DOCUMENT = 200 * 1024
+_WORD = {"ready": "published"}
 
 
 def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) -> Version:
@@ -208,11 +225,12 @@ def commit(
 ) -> Version:
     """Publishes an open version: everything is written under it first, then one transaction flips it.
 
-    Committing the same manifest again answers the ready version.
+    Under the safety policy `block` it is held back unless all its files are known to be safe.
+    Committing the same manifest again answers the version as it is.
     """
     record = models.find(stores, project, model)
     found = versions.numbered(stores, record, number)
-    if found.version.state == "ready":
+    if found.version.state in versions.COMMITTED:
         return _same(found, request)
     if record.state != "live":
         raise Conflict(f"the model {record.name} is being deleted")
@@ -221,13 +239,18 @@ def commit(
     for name in request.params:
         names.key("param", name)
     parents = _parents(stores, request.parents)
+    seen = safety.look(stores, record.project_id, entries)
+    policy = projects.find(stores, record.project).project.safety
+    state = safety.state_of(policy, seen.verdict)
     now = stores.now()
     version = replace(
-        found.version, state="ready", description=projects.description(request.description),
+        found.version, state=cast("VersionState", state), verdict=seen.verdict,
+        description=projects.description(request.description),
         metrics=request.metrics, params=request.params, tags=models.tags(request.tags),
         attributes=request.attributes, provenance=request.provenance,
         parents=tuple(p.reference for p in parents), manifest=request.manifest,
-        files=len(entries), size=sum(e.size for e in entries), published=iso(now), revision=1,
+        files=len(entries), size=sum(e.size for e in entries),
+        published=iso(now) if state == "ready" else "", revision=1,
     )  # fmt: skip
     bounded(versions.document(version))
     pk = keys.of_model(record.id)
@@ -245,13 +268,12 @@ def commit(
     ]  # fmt: skip
     if metrics or lineage:
         stores.table.write_many([*metrics.values(), *lineage])
-    ready = Item(
-        keys.version(record.id, keys.READY, number),
-        {"state": "ready", "rev": 1},
-        versions.document(version),
-    )
+    note = safety.leave_note(stores, record.project_id, found.holder, request.manifest, seen)
+    kind = keys.READY if state == "ready" else keys.HELD
+    attrs: dict[str, str | int] = {"state": state, "rev": 1}
+    flipped = Item(keys.version(record.id, kind, number), attrs, versions.document(version))
     event = outbox.entry(
-        stores, record.project_id, "version.published", by, model=record.model.name,
+        stores, record.project_id, f"version.{_WORD.get(state, state)}", by, model=record.model.name,
         subject=f"{record.model.name}@{number}", versions=[number, *_local(parents, record)],
         details={"label": version.label} if version.label else None,
     )  # fmt: skip
@@ -259,11 +281,13 @@ def commit(
     try:
         stores.table.transact([
             Delete(keys.version(record.id, keys.OPEN, number), still_open),
-            Put(ready, (Absent(),)), event,
+            Put(flipped, (Absent(),)), event,
         ])  # fmt: skip
     except ConditionFailed:
         return _same(versions.numbered(stores, record, number), request)
     outbox.wake(stores, record.project_id)
+    if safety.recheck(stores, record.project_id, note):
+        return versions.numbered(stores, record, number).version
     return version
 
 
@@ -272,7 +296,7 @@ def _local(parents: list[VersionRecord], record: ModelRecord) -> list[int]:
 
 
 def _same(found: VersionRecord, request: VersionCommit) -> Version:
-    if found.version.state == "ready" and found.version.manifest == request.manifest:
+    if found.version.state in versions.COMMITTED and found.version.manifest == request.manifest:
         return found.version
     raise Conflict(
         f"{found.reference} is {found.version.state} with other content; its files never change"

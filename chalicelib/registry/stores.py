@@ -27,6 +27,7 @@ class Stores:
     sign_seconds: int = 3600
     lease_seconds: int = 86400
     stale_seconds: int = 7 * 86400
+    inbox_seconds: int = 14 * 86400
     bucket: str = field(default="")
 
 

@@ -25,6 +25,8 @@ from weighbridge.contract import codec
 from weighbridge.contract.errors import Conflict, NotFound
 from weighbridge.contract.types import Version
 
+_POINTS = (f"{keys.HELD}#", f"{keys.POINT}#")  # the way that checkpoints go
+
 
 @dataclass(slots=True)
 class Report:
@@ -36,8 +38,14 @@ class Report:
     freed_bytes: int = 0
     orphans: int = 0
     indexed: int = 0
+    expired: int = 0
+    """Inbox objects that were removed."""
+    thorough: bool = False
+    """Whether this run also looks at what is looked at once a day."""
     settled: list[tuple[str, str]] = field(default_factory=list)
     """Project id and blob of candidates that are referred to and stay."""
+    waiting: list[tuple[str, Item]] = field(default_factory=list)
+    """Project id and note of verdicts that have been waited for too long."""
 
 
 def everything(table: Table, pk: str, start: str = "") -> Iterator[Item]:
@@ -64,6 +72,7 @@ def run(stores: Stores) -> Report:
     last = stores.table.get(key)
     now = int(stores.now())
     if last is None or int(last.attrs["n"]) < now - 86400:
+        report.thorough = True
         # What is older was looked at by an earlier run: each object is looked at about twice.
         since = int(last.attrs["n"]) - stores.stale_seconds - 86400 if last else 0
         found = collect_orphans(stores, stores.stale_seconds, since, delete=True)
@@ -88,7 +97,7 @@ def _forgotten(stores: Stores, project_id: str, item: Item, report: Report) -> N
     opened = stores.table.get(keys.version(model_id, keys.OPEN, number))
     if project is not None and name is not None and opened is not None:
         pk = keys.of_checkpoints(model_id, number)
-        if stores.table.query(pk, *keys.prefix("C#"), limit=1).items:
+        if any(stores.table.query(pk, *keys.prefix(k), limit=1).items for k in _POINTS):
             until = int(stores.now()) + stores.stale_seconds
             stores.table.write(Update(item.key, set={"until": until}))
             return
@@ -117,7 +126,7 @@ def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -
         held = [e.blob for e in versions.files(stores, project_id, version.manifest)]
         blobs.release(stores, project_id, held, keys.holder(model_id, number))
     pk = keys.of_checkpoints(model_id, number)
-    for found in list(everything(stores.table, pk, "C#")):
+    for found in [item for kind in _POINTS for item in everything(stores.table, pk, kind)]:
         checkpoint_number = int(found.key.sk[2:])
         entries = versions.files(stores, project_id, str(found.doc["manifest"]))
         holder = keys.holder(model_id, number, checkpoint_number)
@@ -133,6 +142,8 @@ def _candidates(stores: Stores, project_id: str, report: Report) -> None:
         kind, name = item.key.sk[:2], item.key.sk[2:]
         if kind == "V#":
             _forgotten(stores, project_id, item, report)
+        elif kind == "W#":
+            report.waiting.append((project_id, item))
         elif kind == "O#":
             size = _object_size(stores, name)
             stores.blobs.delete([name])
@@ -157,27 +168,27 @@ def held(stores: Stores, project_id: str, blob: str) -> bool:
     """
     alive = False
     for key in blobs.references(stores, project_id, blob):
-        model_id, number, checkpoint = keys.parse_holder(key.sk)
-        if _holds(
-            stores, project_id, blob, keys.version_and_checkpoint(model_id, number, checkpoint)
-        ):
+        if _holds(stores, project_id, blob, key.sk.removeprefix("R#")):
             alive = True
         else:
             stores.table.write(Delete(key))
     return alive
 
 
-def _holds(stores: Stores, project_id: str, blob: str, holder: tuple[Key, Key, Key | None]) -> bool:
-    """Whether the holder is there and its manifest lists the blob; an open version may yet."""
-    opened, ready, checkpoint = holder
-    found = stores.table.get_many([opened, ready])
-    if checkpoint is not None:
-        item = stores.table.get(checkpoint) if found else None
-    elif opened in found:
-        return True
+def _holds(stores: Stores, project_id: str, blob: str, holder: str) -> bool:
+    """Whether the holder is there and its manifest lists the blob; an open version may yet.
+
+    What is held back may become ready while we read, so it is looked for once more.
+    """
+    places, above = keys.committed(holder), keys.versions_of_holder(holder)
+    for _ in range(2):
+        found = stores.table.get_many({*above, *places})
+        if above[0] in found and places[0] in above:
+            return True
+        item = next((found[key] for key in places if key in found), None)
+        if item is not None and any(key in found for key in above):
+            break
     else:
-        item = found.get(ready)
-    if item is None:
         return False
     manifest = str(item.doc["manifest"])
     return any(entry.blob == blob for entry in versions.files(stores, project_id, manifest))

@@ -1,5 +1,6 @@
 """Reading versions: by number, alias, label or the latest; lists; the best by a metric."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from chalicelib.registry import keys, models, paging
@@ -11,6 +12,10 @@ from weighbridge.contract.errors import Gone, InvalidRequest, NotFound
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import VersionSelector
 from weighbridge.contract.types import Direction, Version, VersionPage
+
+COMMITTED = ("ready", "checking", "blocked")
+"""The states of a version whose files will not change any more."""
+_LATER_FIRST = (keys.READY, keys.ENDED, keys.HELD, keys.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def document(version: Version) -> dict[str, object]:
 def resolve(
     stores: Stores, project: str, model: str, selector: VersionSelector, *, ended: bool = False
 ) -> VersionRecord:
-    """The version that `selector` means. An open one only by number or label.
+    """The version that `selector` means. One that is open or held back only by number or label.
 
     `Gone` for a number that was deleted or aborted, unless `ended` asks for those too.
     """
@@ -92,11 +97,12 @@ def numbered(
     """The version of that number in whatever state it is."""
     item = stores.table.get(keys.version(record.id, keys.READY, number))
     if item is None:
-        others = [keys.version(record.id, kind, number) for kind in (keys.OPEN, keys.ENDED)]
-        found = stores.table.get_many([*others, keys.version(record.id, keys.READY, number)])
-        if not found:
+        # A version moves from key to key: what moves while we read may seem to be nowhere, or twice.
+        wanted = [keys.version(record.id, kind, number) for kind in _LATER_FIRST]
+        found = stores.table.get_many(wanted) or stores.table.get_many(wanted)
+        item = next((found[key] for key in wanted if key in found), None)
+        if item is None:
             raise NotFound(f"the model {record.name} has no version {number}")
-        item = found.get(keys.version(record.id, keys.READY, number)) or next(iter(found.values()))
     version = decoded(item, record)
     if version.state in ("deleted", "aborted") and not ended:
         raise Gone(f"{record.name}@{number} was {version.state}; its number is never used again")
@@ -112,10 +118,10 @@ def listing(
     limit: int = 100,
     page: str | None = None,
 ) -> VersionPage:
-    """Ready (or open) versions of a model by number."""
-    kinds = {"ready": keys.READY, "open": keys.OPEN}
+    """Ready versions of a model by number; or those that are open, or held back by their verdict."""
+    kinds = {"ready": keys.READY, "open": keys.OPEN, "held": keys.HELD}
     if state not in kinds:
-        raise InvalidRequest(f"state must be ready or open, not {state!r}")
+        raise InvalidRequest(f"state must be ready, open or held, not {state!r}")
     items, following = paging.page_of(
         stores.table, f"versions/{record.id}/{state}/{newest}", keys.of_model(record.id),
         keys.prefix(f"{kinds[state]}#"), lambda item: decoded(item, record),
@@ -136,7 +142,7 @@ def ranged(stores: Stores, record: ModelRecord, first: int, last: int) -> tuple[
 def newest(
     stores: Stores, record: ModelRecord, limit: int, kind: str = keys.READY
 ) -> tuple[Version, ...]:
-    """The newest ready (or open) versions, newest first."""
+    """The newest versions of a kind, newest first."""
     found = paging.collect(
         stores.table, keys.of_model(record.id), keys.prefix(f"{kind}#"), limit=limit, reverse=True
     )
@@ -172,16 +178,31 @@ def metric_of(record: ModelRecord, metric: str) -> str:
     return names.key("metric name", chosen)
 
 
-def ranking(stores: Stores, pk: str, metric: str, best: Direction, limit: int = 20) -> list[int]:
-    """Numbers of a partition by a metric, best first; of equal values the newest first."""
+def ranking(
+    stores: Stores, pk: str, metric: str, best: Direction, limit: int = 20
+) -> Iterator[int]:
+    """Numbers of a partition by a metric, best first; of equal values the newest first. What is held
+    back is among them, so they are read on as far as they are asked for."""
     low, high = keys.prefix(f"Q#{keys.text(metric)}#")
-    found = stores.table.query(pk, low, high, limit=limit, reverse=best == "max")
-    if best == "max" or not found.items:
-        return [int(item.key.sk.rsplit("#", 1)[1]) for item in found.items]
-    value = found.items[0].key.sk.rsplit("#", 1)[0]
-    first = stores.table.query(pk, *keys.prefix(f"{value}#"), limit=1, reverse=True)
-    numbers = [int(i.key.sk.rsplit("#", 1)[1]) for i in (*first.items, *found.items)]
-    return list(dict.fromkeys(numbers))
+    if best == "max":
+        yield from _numbers(stores, pk, (low, high), limit)
+        return
+    while lowest := stores.table.query(pk, low, high, limit=1).items:
+        equal = keys.prefix(lowest[0].key.sk.rpartition("#")[0] + "#")
+        yield from _numbers(stores, pk, equal, limit)
+        low = equal[1]
+
+
+def _numbers(stores: Stores, pk: str, bounds: tuple[str, str], limit: int) -> Iterator[int]:
+    """The numbers at the end of sort keys, from the last on."""
+    after: str | None = None
+    while True:
+        found = stores.table.query(pk, *bounds, after=after, limit=limit, reverse=True)
+        for item in found.items:
+            yield int(item.key.sk.rpartition("#")[2])
+        if found.next is None:
+            return
+        after = found.next
 
 
 def best(stores: Stores, record: ModelRecord, metric: str) -> VersionRecord:
@@ -203,7 +224,7 @@ def files(stores: Stores, project_id: str, manifest: str) -> tuple[FileEntry, ..
 
 
 def children(stores: Stores, record: VersionRecord) -> list[str]:
-    """References of the ready versions that name this one as a parent."""
+    """References of the committed versions that name this one as a parent."""
     low, high = keys.prefix(f"D#{record.number:010d}#")
     found = stores.table.query(keys.of_model(record.model.id), low, high, limit=100)
     alive = []
@@ -215,6 +236,6 @@ def children(stores: Stores, record: VersionRecord) -> list[str]:
             other = resolve(stores, child.project, child.model, child.version)
         except (NotFound, Gone):
             continue  # its commit failed, or it was deleted since
-        if other.version.state == "ready" and record.reference in other.version.parents:
+        if other.version.state in COMMITTED and record.reference in other.version.parents:
             alive.append(str(child))
     return alive

@@ -8,7 +8,7 @@ from pathlib import Path
 from weighbridge import config
 from weighbridge.client import Client
 from weighbridge.contract import manifests, references, types
-from weighbridge.contract.errors import IntegrityError, NotFound
+from weighbridge.contract.errors import HeldBack, IntegrityError, NotFound
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.references import CheckpointSelector, Reference, VersionSelector
 from weighbridge.results import PullResult
@@ -89,12 +89,14 @@ def resolve(client: Client, wanted: Reference) -> tuple[Reference, str]:
         if selector.kind == "number" and checkpoint.kind == "number":
             return wanted, ""
         found = client.checkpoint(*at, checkpoint)
+        _refuse_held(found.state, wanted)
         number, manifest = found.version, found.manifest
         checkpoint = CheckpointSelector("number", str(found.number))
     elif selector.kind == "number":
         return wanted, ""
     else:
         version = client.version(*at)
+        _refuse_held(version.state, wanted)
         number, manifest = version.number, version.manifest
     chosen = VersionSelector("number", str(number))
     return Reference(wanted.project, wanted.model, chosen, checkpoint), manifest
@@ -117,6 +119,7 @@ def files(
             if number
             else client.version_files(*at, page=page)
         )
+        _refuse_held(part.held, chosen)
         found += part.items
         manifest, page = part.manifest or manifest, part.next
         if not page:
@@ -127,6 +130,15 @@ def files(
     if manifest and cache is not None:
         cache.keep_manifest(manifest, entries)
     return entries, manifest
+
+
+def _refuse_held(state: str, chosen: Reference) -> None:
+    if state in ("checking", "blocked"):
+        raise HeldBack(
+            f"{chosen} is {state}: the project's safety policy holds its files back; "
+            f"`weighbridge verdict {chosen}` says why",
+            state=state,
+        )
 
 
 def numbers(chosen: Reference) -> tuple[int, int]:

@@ -74,6 +74,7 @@ class Registry:
         create: bool = True,
         stats: bool | None = None,
         fingerprints: bool | None = None,
+        wait: float | None = None,
     ) -> PushResult:
         """Publishes files as the next version of `model` (`"project/model"`).
 
@@ -85,6 +86,7 @@ class Registry:
         moved to the new version afterwards. A dry run hashes and asks nothing to change: it
         reports what the version would hold; `sent_bytes` is then 0. `stats` and `fingerprints` say
         whether tensors are looked at meanwhile (by default they are, see `PushResult.warnings`).
+        `wait`: how many seconds its safety verdict is waited for (a minute where that holds it back).
         """
         return publish_version(
             self.client,
@@ -105,6 +107,7 @@ class Registry:
             dry_run=dry_run,
             create=create,
             wanted=Wanted.of(fingerprints, stats),
+            wait=wait,
         )
 
     def push_checkpoint(
@@ -122,11 +125,12 @@ class Registry:
         dry_run: bool = False,
         stats: bool | None = None,
         fingerprints: bool | None = None,
+        wait: float | None = 0.0,
     ) -> PushResult:
         """Publishes files as a checkpoint of the version `ref` (open or ready).
 
         (component, step, name) is its identity: the same content twice is one checkpoint, other
-        content under the same identity is `AlreadyExists`.
+        content under the same identity is `AlreadyExists`. `wait`: as in `push`, but 0 by default.
         """
         return publish_checkpoint(
             self.client,
@@ -140,6 +144,7 @@ class Registry:
             progress=progress,
             dry_run=dry_run,
             wanted=Wanted.of(fingerprints, stats),
+            wait=wait,
         )
 
     def version(
@@ -314,6 +319,10 @@ class Registry:
         if wanted.checkpoint is None:
             return self.client.version_facts(*at)
         return self.client.checkpoint_facts(*at, wanted.checkpoint)
+
+    def verdict(self, ref: str) -> types.VerdictReport:
+        """Whether loading a version or checkpoint can execute code, and which files are to blame."""
+        return self.client.verdict(_versioned(parse(ref)))
 
     def compare(self, *refs: str) -> types.Comparison:
         """Two or more versions side by side, differences only."""

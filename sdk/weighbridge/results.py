@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import Tensor
+from weighbridge.contract.types import Safety, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,9 @@ class PushResult:
     to be sent. `version` is 0 in a dry run, `checkpoint` 0 unless a checkpoint was pushed.
     `requests` counts all HTTP requests, `parts_sent` those that carried file content. `warnings`
     name what was seen in tensors and should not be there (NaN, infinite values); `sampled` counts
-    tensors whose statistics are of a part of their numbers.
+    tensors whose statistics are of a part of their numbers. `state` is `ready`, or `checking` or
+    `blocked` where the project's safety policy holds it back; `verdict` is `pending` until every
+    file was looked at.
     """
 
     reference: str
@@ -32,6 +34,8 @@ class PushResult:
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
     sampled: int = 0
+    state: str = ""
+    verdict: Safety = "pending"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from weighbridge import claiming
+from weighbridge import claiming, verdicts
 from weighbridge.client import Client
 from weighbridge.contract import manifests, names, types
 from weighbridge.contract.errors import Conflict, InvalidRequest, NotFound, RegistryError
@@ -182,12 +182,14 @@ class VersionSession:
             entries, sent.sent_bytes, sent.reused_bytes, sent.parts_sent, self._claims
         )
         try:
-            commit_version(self._client, self._model, self._number, self._draft, everything)
+            done = commit_version(self._client, self._model, self._number, self._draft, everything)
         except RegistryError as error:
             self._leave(error)
             raise
+        if self._draft.aliases:  # they need a version that is ready
+            done = verdicts.version(self._client, done)
         move_aliases(self._client, self._model, self._number, self._draft.aliases)
-        result = self._clock.result(self.reference, everything, self._number)
+        result = self._clock.result(self.reference, everything, self._number, judged=done)
         self.result = replace(result, warnings=(*self._warnings, *result.warnings))
 
     def _leave(self, error: BaseException) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from weighbridge import claiming, config, provenance
+from weighbridge import claiming, config, provenance, verdicts
 from weighbridge.client import Client
 from weighbridge.client.session import version_text
 from weighbridge.contract import manifests, names, references, types
@@ -108,6 +108,7 @@ def publish_version(
     dry_run: bool = False,
     create: bool = True,
     wanted: Wanted | None = None,
+    wait: float | None = None,
 ) -> PushResult:
     """See `Registry.push`."""
     wanted = wanted or Wanted.of()
@@ -119,7 +120,7 @@ def publish_version(
     journal = open_journal(journal_folder(), "push", client.url, str(model), draft.label, *where)
     try:
         opened = begin(client, model, journal.key, draft.label, create)
-        if opened.state not in ("open", "ready"):
+        if opened.state not in ("open", *plan.COMMITTED):
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
         uploader = Uploader(
@@ -131,12 +132,13 @@ def publish_version(
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
         if step != "finished":
-            sent = _commit(client, model, opened.number, draft, sent, uploader, sources)
+            opened, sent = _commit(client, model, opened.number, draft, sent, uploader, sources)
         journal.finish()
     finally:
         journal.close()
-    move_aliases(client, model, opened.number, draft.aliases)
-    return clock.result(f"{model}@{opened.number}", sent, opened.number)
+    done = verdicts.version(client, opened, wait)
+    move_aliases(client, model, done.number, draft.aliases)
+    return clock.result(f"{model}@{done.number}", sent, done.number, judged=done)
 
 
 def publish_checkpoint(
@@ -152,6 +154,7 @@ def publish_checkpoint(
     progress: Progress | None = None,
     dry_run: bool = False,
     wanted: Wanted | None = None,
+    wait: float | None = 0.0,
 ) -> PushResult:
     """See `Registry.push_checkpoint`."""
     clock = Clock(client)
@@ -162,9 +165,10 @@ def publish_checkpoint(
     draft = checkpoint_draft(step, component, name, metrics, tags)
     if dry_run:
         return clock.result(str(ref), hashed(sources, progress), 0, dry_run=True)
-    done, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress, wanted)
+    made, sent = send_checkpoint(client, ref, ref.version, sources, draft, progress, wanted)
+    done = verdicts.checkpoint(client, made, wait)
     reference = f"{ref.project}/{ref.model}@{done.version}:{done.number}"
-    return clock.result(reference, sent, done.version, checkpoint=done.number)
+    return clock.result(reference, sent, done.version, checkpoint=done.number, judged=done)
 
 
 def checkpoint_draft(
@@ -285,17 +289,16 @@ def _commit(
     sent: Sent,
     uploader: Uploader,
     sources: Sequence[Source],
-) -> Sent:
+) -> tuple[types.Version, Sent]:
     try:
-        commit_version(client, model, number, draft, sent)
-        return sent
+        return commit_version(client, model, number, draft, sent), sent
     except InvalidManifest as error:
         if "blob" not in error.details:
             raise
     # A blob was swept between its upload and this commit: bring what is absent, once more.
     more = uploader.send(sources, str(model))
-    commit_version(client, model, number, draft, more)
-    return Sent(
+    made = commit_version(client, model, number, draft, more)
+    return made, Sent(
         more.entries,
         sent.sent_bytes + more.sent_bytes,
         max(0, sent.reused_bytes - more.sent_bytes),
@@ -353,6 +356,7 @@ class Clock:
         *,
         checkpoint: int = 0,
         dry_run: bool = False,
+        judged: types.Version | types.Checkpoint | None = None,
     ) -> PushResult:
         """The push's result, as of now."""
         return PushResult(
@@ -370,4 +374,6 @@ class Clock:
             dry_run=dry_run,
             warnings=claiming.warnings(sent.claims),
             sampled=claiming.sampled(sent.claims.values()),
+            state=judged.state if judged else "",
+            verdict=judged.verdict if judged else "pending",
         )

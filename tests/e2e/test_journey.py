@@ -69,6 +69,7 @@ def test_a_model_from_its_first_push_to_its_deletion(person, project):
     assert refused.code == 3
     assert "approve" in refused.err
     person.ok("approve", f"{model}@2", "--comment", "good")
+    until(lambda: person.json("verdict", f"{model}@2")["verdict"] == "safe", 60)
     person.ok("alias", f"{model}@2", "production")
     person.ok("tag", f"{model}@2", "stage=final")
     pulled = home / "out"

@@ -52,6 +52,7 @@ def test_only_the_sweep_deletes_what_clients_stored():
         ("render_pages", "Site/p/*"),
         ("sweep", "Artifacts/blobs/*"),
         ("sweep", "Artifacts/facts/*"),
+        ("sweep", "Artifacts/inbox/*"),
         ("sweep", "Artifacts/manifests/*"),
         ("sweep", "Artifacts/parts/*"),
         ("sweep", "Site/p/*"),
@@ -61,14 +62,15 @@ def test_only_the_sweep_deletes_what_clients_stored():
 @pytest.mark.parametrize(
     ("function", "receives", "sends"),
     [
-        ("api_handler", set(), {"RenderQueue"}),
-        ("index_object", {"IndexQueue"}, {"RenderQueue"}),
+        ("api_handler", set(), {"IndexQueue", "RenderQueue"}),
+        ("index_object", {"IndexQueue"}, {"IndexQueue", "RenderQueue"}),
         ("render_pages", {"RenderQueue"}, set()),
-        ("sweep", set(), {"RenderQueue"}),
+        ("sweep", set(), {"IndexQueue", "RenderQueue"}),
     ],
 )
 def test_queues_run_one_way(function, receives, sends):
-    """Each function takes from its own queue and wakes only the renderer."""
+    """Each function takes from its own queue; nobody but the store and those who want something looked
+    at again wakes the indexer."""
     found = rights(function)
     assert {r for action, r in found if action == "sqs:ReceiveMessage"} == receives
     assert {r for action, r in found if action == "sqs:SendMessage"} == sends

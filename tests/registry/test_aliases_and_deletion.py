@@ -17,7 +17,7 @@ from chalicelib.registry import (
     sweep,
     versions,
 )
-from tests.registry_world import key_of, publish, upload
+from tests.registry_world import index_all, key_of, publish, upload
 from weighbridge.contract import manifests, references
 from weighbridge.contract.errors import Conflict, Forbidden, Gone, InUse, NotFound, RegistryError
 from weighbridge.contract.types import (
@@ -94,14 +94,17 @@ def test_expected_guards_a_move(stores):
     assert move(stores, "production", 2, expected=1).version == 2
 
 
-def test_a_protected_alias_needs_an_approved_version(stores):
-    """Moving a protected alias needs approval."""
+def test_a_protected_alias_needs_an_approved_and_safe_version(stores):
+    """Moving a protected alias needs approval, and a verdict."""
     publish(stores, {"a": b"1"})
     settings = ModelSettings(protected_aliases=("prod*",))
     models.change(stores, "ann", *WHERE, ModelChanges(settings=settings))
     with pytest.raises(Forbidden, match="approve"):
         move(stores, "production", 1)
     changing.approve(stores, "olga", *WHERE, number(1), ApprovalChange("approved", "fine"))
+    with pytest.raises(Forbidden, match="pending"):
+        move(stores, "production", 1)
+    index_all(stores)
     assert move(stores, "production", 1).version == 1
 
 

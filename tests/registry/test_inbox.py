@@ -55,7 +55,8 @@ def test_a_fate_drop_becomes_a_checkpoint_only_when_it_is_complete(open_inbox):
     late = files.pop("HeteroLRParam.json")
     for key in drop(stores, folder, files):
         objects.look(stores, key)
-    assert found(stores) == ()
+    with pytest.raises(NotFound):  # not even the version was opened
+        found(stores)
     for key in drop(stores, folder, {"HeteroLRParam.json": late}):
         objects.look(stores, key)
     [checkpoint] = found(stores)
@@ -71,7 +72,8 @@ def test_a_wrong_sha1_is_refused_once_in_the_history(open_inbox):
     for _ in range(3):
         for key in drop(stores, FOLDER.format(0, "s"), files):
             objects.look(stores, key)
-    assert found(stores) == ()
+    with pytest.raises(NotFound):
+        found(stores)
     record = projects.find(stores, "vision")
     events = outbox.history(stores, record.id, record.project.created).items
     assert [e.details["code"] for e in events if e.kind == "inbox.refused"] == ["integrity"]

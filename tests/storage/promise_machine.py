@@ -1,4 +1,7 @@
-"""A random walk over the registry beside a simple model of what it must answer (promises 1 to 6)."""
+"""A random walk over the registry beside a simple model of what it must answer (promises 1 to 6).
+
+The walk turns the safety policy on and off; whether a file is safe is decided by its last byte.
+"""
 
 import itertools
 from contextlib import suppress
@@ -7,12 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chalicelib.catalogue import drain
-from chalicelib.indexing import objects
+from chalicelib.indexing import formats, objects
 from chalicelib.registry import (
     aliases,
     blobs,
     changing,
     checkpoints,
+    facts,
     models,
     outbox,
     projects,
@@ -23,11 +27,12 @@ from chalicelib.registry import (
 from chalicelib.registry.stores import Stores
 from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
 from tests.registry_world import Clock, key_of, setup_model, upload
-from weighbridge.contract import manifests, references
+from weighbridge.contract import digests, manifests, references
 from weighbridge.contract.errors import Conflict, Gone, InUse, NotFound
 from weighbridge.contract.types import (
     AliasTarget,
     CheckpointCommit,
+    Facts,
     NewVersion,
     ProjectChanges,
     VersionCommit,
@@ -39,6 +44,22 @@ CONTENT = st.dictionaries(
 )
 ALIASES = st.sampled_from(["production", "stage"])
 FOLDER = "inbox/vision/digits/dropped/checkpoint/net/{}#e/"
+
+
+def dangerous(content):
+    """Whether the walk's indexer finds this content unsafe."""
+    return content[-1] % 4 == 3
+
+
+def read(ranged):
+    """Facts of a file of the walk."""
+    unsafe = dangerous(ranged.read(0, ranged.size))
+    return Facts("walk", verdict="unsafe" if unsafe else "safe")
+
+
+def blob_ids(files):
+    """The blobs that hold these contents."""
+    return [digests.single_blob(digests.sha256_of(data), len(data)) for data in files.values()]
 
 
 def number(n):
@@ -54,6 +75,8 @@ class Promises(RuleBasedStateMachine):
     @initialize()
     def start(self):
         """An empty registry with one model and an open inbox."""
+        self.indexers = formats.INDEXERS
+        formats.INDEXERS = ((lambda first, size: size > 0, read),)
         self.clock = Clock()
         bytes_ = MemoryBlobs(clock=self.clock)
         self.stores = Stores(
@@ -74,6 +97,9 @@ class Promises(RuleBasedStateMachine):
         self.points: dict[int, dict[int, dict[str, bytes]]] = {}
         self.dropped: dict[int, dict[str, bytes]] = {}
         self.events: list[str] = []
+        self.policy = "warn"
+        self.held: dict[int, dict[str, bytes]] = {}
+        self.strict: set[tuple[int, int]] = set()
 
     def make_table(self):
         """A fresh table."""
@@ -82,7 +108,39 @@ class Promises(RuleBasedStateMachine):
     def teardown(self):
         """Closes the table."""
         if hasattr(self, "stores"):
+            formats.INDEXERS = self.indexers
             self.stores.table.close()
+
+    @rule(policy=st.sampled_from(["warn", "block"]))
+    def decree(self, policy):
+        """The project's safety policy changes; what is committed already does not."""
+        projects.change(self.stores, "ann", "vision", ProjectChanges(safety=policy))
+        self.policy = policy
+
+    @rule(data=st.data())
+    def index(self, data):
+        """The event of some blob arrives, for the first time or not."""
+        heads = self.stores.blobs.list(f"blobs/{self.project_id}/").heads
+        if heads:
+            objects.look(self.stores, data.draw(st.sampled_from([h.key for h in heads])))
+            self._settle()
+
+    def _known(self, files):
+        """Whether every blob of these contents was looked at."""
+        wanted = blob_ids(files)
+        return all(facts.indexed(self.stores, self.project_id, blob) for blob in wanted)
+
+    def _settle(self):
+        """What is held back became ready exactly if it is known to be safe."""
+        for chosen, files in list(self.held.items()):
+            found = versions.resolve(self.stores, *WHERE, number(chosen)).version
+            known, bad = self._known(files), any(map(dangerous, files.values()))
+            if found.state == "ready":
+                assert known
+                assert not bad
+                self.ready[chosen] = self.held.pop(chosen)
+            elif known:
+                assert (found.state, bad) == ("blocked", True)
 
     @rule()
     def begin(self):
@@ -103,9 +161,17 @@ class Promises(RuleBasedStateMachine):
         entries = upload(self.stores, "vision", files)
         request = VersionCommit(manifests.digest(entries), entries)
         for _ in range(data.draw(st.integers(1, 2))):
-            publishing.commit(self.stores, "ann", *WHERE, chosen, request)
+            made = publishing.commit(self.stores, "ann", *WHERE, chosen, request)
         del self.open[chosen]
-        self.ready[chosen] = files
+        if made.state == "ready":
+            assert self.policy == "warn" or (
+                self._known(files) and not any(map(dangerous, files.values()))
+            )
+            self.ready[chosen] = files
+        else:
+            assert self.policy == "block"
+            self.held[chosen] = files
+            self._settle()
 
     @rule(files=CONTENT)
     def die(self, files):
@@ -122,18 +188,19 @@ class Promises(RuleBasedStateMachine):
         self.points.pop(chosen, None)
         self.ended.add(chosen)
 
-    @precondition(lambda self: self.ready)
+    @precondition(lambda self: self.ready or self.held)
     @rule(data=st.data())
     def delete(self, data):
         """What an alias points to stays; all else can be deleted (promise 5)."""
-        chosen = data.draw(st.sampled_from(sorted(self.ready)))
+        chosen = data.draw(st.sampled_from(sorted([*self.ready, *self.held])))
         try:
             changing.delete(self.stores, "ann", *WHERE, number(chosen))
         except InUse:
             assert chosen in self.pointers.values()
         else:
             assert chosen not in self.pointers.values()
-            del self.ready[chosen]
+            self.ready.pop(chosen, None)
+            self.held.pop(chosen, None)
             self.points.pop(chosen, None)
             self.ended.add(chosen)
 
@@ -149,7 +216,7 @@ class Promises(RuleBasedStateMachine):
         except Gone:
             assert target in self.ended
         except Conflict:
-            assert target in self.open or target == self.letterbox
+            assert target in self.open or target in self.held or target == self.letterbox
         else:
             assert target in self.ready
             if self.pointers.get(alias) != target:
@@ -168,11 +235,11 @@ class Promises(RuleBasedStateMachine):
             del self.pointers[alias]
             self.moves[alias].append((self.clock.time, 0))
 
-    @precondition(lambda self: self.open or self.ready)
+    @precondition(lambda self: self.open or self.ready or self.held)
     @rule(data=st.data(), step=st.integers(0, 3), files=CONTENT)
     def checkpoint(self, data, step, files):
         """Equal content is one checkpoint; other content under its identity is refused."""
-        chosen = data.draw(st.sampled_from(sorted([*self.open, *self.ready])))
+        chosen = data.draw(st.sampled_from(sorted([*self.open, *self.ready, *self.held])))
         entries = upload(self.stores, "vision", files)
         found = versions.resolve(self.stores, *WHERE, number(chosen))
         request = CheckpointCommit(manifests.digest(entries), entries, step)
@@ -183,6 +250,8 @@ class Promises(RuleBasedStateMachine):
             assert step in there
             assert there[step] != files
         else:
+            if step not in there and self.policy == "block":
+                self.strict.add((chosen, step))
             assert there.setdefault(step, files) == files
 
     @rule(step=st.integers(0, 4), content=st.binary(min_size=1, max_size=3))
@@ -207,8 +276,10 @@ class Promises(RuleBasedStateMachine):
             return {}
         self.highest = max(self.highest, found.number)
         self.letterbox = found.number
-        listed = checkpoints.listing(self.stores, found, limit=100).items
-        return {c.step: c for c in listed}
+        return {c.step: c for state in ("ready", "held") for c in self._points(found, state)}
+
+    def _points(self, found, state):
+        return checkpoints.listing(self.stores, found, order="oldest", state=state, limit=100).items
 
     @precondition(lambda self: self.events)
     @rule(data=st.data(), keep=st.booleans())
@@ -216,6 +287,7 @@ class Promises(RuleBasedStateMachine):
         """Events arrive in any order, twice or more (promise 6)."""
         chosen = data.draw(st.sampled_from(self.events))
         objects.look(self.stores, chosen)
+        self._settle()
         self._inbox()
         if not keep:
             self.events.remove(chosen)
@@ -239,6 +311,13 @@ class Promises(RuleBasedStateMachine):
         record = models.find(self.stores, *WHERE)
         listed = versions.listing(self.stores, record, limit=1000).items
         assert [v.number for v in listed] == sorted(self.ready, reverse=True)
+        waiting = versions.listing(self.stores, record, state="held", limit=1000).items
+        assert [v.number for v in waiting] == sorted(self.held, reverse=True)
+        assert {v.state for v in listed} <= {"ready"}
+        assert {v.state for v in waiting} <= {"checking", "blocked"}
+        if listed:
+            newest = versions.of_model(self.stores, record, references.LATEST)
+            assert newest.number == max(self.ready)
         for version in listed:
             assert self._content(version.manifest) == self.ready[version.number]
         for gone in self.ended:
@@ -251,9 +330,19 @@ class Promises(RuleBasedStateMachine):
         """Checkpoints are numbered without gaps, once each, and hold their bytes."""
         for owner, there in getattr(self, "points", {}).items():
             found = versions.resolve(self.stores, *WHERE, number(owner))
-            listed = checkpoints.listing(self.stores, found, order="oldest").items
+            ready, held = self._points(found, "ready"), self._points(found, "held")
+            listed = sorted([*ready, *held], key=lambda c: c.number)
             assert [c.number for c in listed] == list(range(1, len(there) + 1))
             assert {c.step: self._content(c.manifest) for c in listed} == there
+            assert {c.state for c in ready} <= {"ready"}
+            assert {c.state for c in held} <= {"checking", "blocked"}
+            for point in ready:
+                if (owner, point.step) in self.strict:
+                    assert self._known(there[point.step])
+                    assert not any(map(dangerous, there[point.step].values()))
+            if ready:
+                last = checkpoints.resolve(self.stores, found, references.parse_checkpoint("last"))
+                assert last.checkpoint == ready[-1]
 
     @invariant()
     def inbox_checkpoints_hold_what_was_adopted(self):

@@ -3,31 +3,10 @@
 Only data, so that `weighbridge --help` loads nothing else.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from weighbridge.cli import keeping
+from weighbridge.cli.command import GROUPS, Command, Group
 
-Group = Literal["read", "change", "connect"]
-
-GROUPS: dict[Group, str] = {
-    "read": "read",
-    "change": "change (each takes --dry-run)",
-    "connect": "connect",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command. `home` is `module:function`; `<function>_arguments` beside it declares its
-    arguments. `resumes` means that running it again continues what was interrupted."""
-
-    name: str
-    group: Group
-    summary: str
-    home: str
-    examples: tuple[str, ...]
-    notes: str = ""
-    resumes: bool = False
-
+__all__ = ["BY_NAME", "COMMANDS", "GROUPS", "Command", "Group", "families"]
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -151,7 +130,8 @@ COMMANDS: tuple[Command, ...] = (
             "--parent vision/digits@1 --dry-run",
         ),
         notes="Files that the project holds already are not sent again. An interrupted push "
-        "continues when the same command is run again; nothing is visible before all is there.",
+        "continues when the same command is run again; nothing is visible before all is there. "
+        "The exit code is 10 if the project's safety policy holds the version back.",
         resumes=True,
     ),
     Command(
@@ -228,9 +208,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "project set",
         "change",
-        "Change the description of a project, or open and close its inbox.",
+        "Change the description of a project, its inbox or its safety policy.",
         "projects:change",
-        ("weighbridge project set vision --inbox on",),
+        (
+            "weighbridge project set vision --inbox on",
+            "weighbridge project set vision --safety block",
+        ),
     ),
     Command(
         "project rm",
@@ -344,6 +327,7 @@ COMMANDS: tuple[Command, ...] = (
         "access:version",
         ("weighbridge version",),
     ),
+    *keeping.COMMANDS,
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -5,6 +5,7 @@ from weighbridge.contract import errors
 DIFFERENT = 1
 USAGE = 2
 UNEXPECTED = 9
+HELD = 10
 INTERRUPTED = 130
 PIPE = 141
 
@@ -17,6 +18,7 @@ BY_ERROR: dict[type[errors.RegistryError], int] = {
     errors.NotFound: 4,
     errors.Gone: 4,
     errors.Conflict: 5,
+    errors.HeldBack: HELD,
     errors.IntegrityError: 6,
     errors.FileChanged: 6,
     errors.TransferError: 7,
@@ -36,6 +38,7 @@ MEANINGS: dict[int, str] = {
     7: "The server or the store could not be reached; run it again, it resumes.",
     LOCAL: "A local file or folder could not be read or written.",
     UNEXPECTED: "Unexpected: a fault of the server or of this program; see `--debug`.",
+    HELD: "Held back by the project's safety policy: blocked, or still being checked.",
     INTERRUPTED: "Interrupted by Ctrl-C.",
     PIPE: "Whoever read the output stopped reading (quiet).",
 }

@@ -68,6 +68,9 @@ def ls_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--open", action="store_true", help="of a model: versions that are not published yet"
     )
+    parser.add_argument(
+        "--held", action="store_true", help="of a model: versions that their verdict holds back"
+    )
     parsing.lists(parser)
     parsing.reads(parser)
 
@@ -76,8 +79,10 @@ def ls(args: Namespace, context: Context) -> int:
     """Lists what the target holds."""
     target = None if args.target is None else targets.anything(args.target)
     of_model = isinstance(target, Reference) and not (target.version or target.checkpoint)
-    if args.open and not of_model:
-        raise InvalidRequest("--open needs a model: PROJECT/MODEL")
+    if (args.open or args.held) and not of_model:
+        raise InvalidRequest("--open and --held need a model: PROJECT/MODEL")
+    if args.open and args.held:
+        raise InvalidRequest("give --open or --held, not both")
     with context.registry(args) as registry:
         client = registry.client
         if target is None:
@@ -98,6 +103,9 @@ def checkpoint_ls_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--order", choices=("newest", "oldest", "step"), default="newest", help="which come first"
     )
+    parser.add_argument(
+        "--held", action="store_true", help="those that their safety verdict holds back"
+    )
     parsing.lists(parser)
     parsing.reads(parser)
 
@@ -109,7 +117,7 @@ def checkpoint_ls(args: Namespace, context: Context) -> int:
         at = (ref.project, ref.model, targets.selector(ref))
         found = gather(
             lambda size, page: registry.client.checkpoints(
-                *at, args.component, args.order, size, page
+                *at, args.component, args.order, size, page, "held" if args.held else ""
             ),
             args,
         )
@@ -169,7 +177,7 @@ def _models(args: Namespace, screen: Screen, client: "Client", project: str) -> 
 
 
 def _versions(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> None:
-    state = "open" if args.open else "ready"
+    state = "open" if args.open else "held" if args.held else "ready"
     found = gather(
         lambda size, page: client.versions(ref.project, ref.model, state, "newest", size, page),
         args,
@@ -179,7 +187,7 @@ def _versions(args: Namespace, screen: Screen, client: "Client", ref: Reference)
         return
     main = client.model(ref.project, ref.model).settings.main_metric if found.items else ""
     version_table(screen, found.items, main)
-    _tell(screen, found, "open version" if args.open else "version")
+    _tell(screen, found, f"{state} version" if state != "ready" else "version")
 
 
 def _files(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> None:
@@ -205,13 +213,24 @@ def version_table(screen: Screen, versions: Sequence[types.Version], main: str =
     counts = Counter(name for version in versions for name in version.metrics)
     ranked = sorted(counts, key=lambda name: (name != main, -counts[name], name))[:COLUMNS]
     screen.table(
-        ("VERSION", "LABEL", "ALIASES", "APPROVAL", *ranked, "FILES", "SIZE", "PUBLISHED"),
+        (
+            "VERSION",
+            "LABEL",
+            "ALIASES",
+            "APPROVAL",
+            "VERDICT",
+            *ranked,
+            "FILES",
+            "SIZE",
+            "PUBLISHED",
+        ),
         [
             (
                 str(v.number),
                 v.label,
                 ", ".join(v.aliases),
                 v.approval.state,
+                _verdict(v),
                 *(number(v.metrics[m]) if m in v.metrics else "-" for m in ranked),
                 str(v.files),
                 human_size(v.size),
@@ -219,8 +238,12 @@ def version_table(screen: Screen, versions: Sequence[types.Version], main: str =
             )
             for v in versions
         ],
-        "><<<" + ">" * len(ranked) + ">><",
+        "><<<<" + ">" * len(ranked) + ">><",
     )
+
+
+def _verdict(found: types.Version | types.Checkpoint) -> str:
+    return f"{found.verdict} (released)" if found.release.by else found.verdict
 
 
 def checkpoint_table(
@@ -230,13 +253,14 @@ def checkpoint_table(
     counts = Counter(name for c in checkpoints for name in c.metrics)
     ranked = sorted(counts, key=lambda name: (-counts[name], name))[:COLUMNS]
     screen.table(
-        ("CHECKPOINT", "STEP", "COMPONENT", "NAME", *ranked, "FILES", "SIZE", "CREATED"),
+        ("CHECKPOINT", "STEP", "COMPONENT", "NAME", "VERDICT", *ranked, "FILES", "SIZE", "CREATED"),
         [
             (
                 str(c.number),
                 str(c.step),
                 c.component or "-",
                 c.name or "-",
+                _verdict(c),
                 *(number(c.metrics[m]) if m in c.metrics else "-" for m in ranked),
                 str(c.files),
                 human_size(c.size),
@@ -244,7 +268,7 @@ def checkpoint_table(
             )
             for c in checkpoints
         ],
-        ">><<" + ">" * len(ranked) + ">><",
+        ">><<<" + ">" * len(ranked) + ">><",
         indent,
     )
 

@@ -87,6 +87,11 @@ def _move(args: Namespace, screen: Screen, client: "Client", ref: Reference) -> 
                 f"the alias {args.name!r} is protected and version {version.number} is "
                 f"{version.approval.state}: have it approved first"
             )
+        if protected and version.verdict != "safe" and not version.release.by:
+            raise Forbidden(
+                f"the alias {args.name!r} is protected and the safety verdict on version "
+                f"{version.number} is {version.verdict}"
+            )
         planned = types.AliasMove(args.name, version.number, current)
         _moved(args, screen, ref, planned, "would point to")
         return

@@ -46,14 +46,19 @@ def change_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--inbox", choices=("on", "off"), help="whether plain S3 clients may write to its inbox"
     )
+    parser.add_argument(
+        "--safety",
+        choices=("warn", "block"),
+        help="what becomes of files that can execute code: shown (warn), or held back (block)",
+    )
     parsing.changes(parser)
 
 
 def change(args: Namespace, context: Context) -> int:
     """Changes a project; what is not named stays."""
     name = names.project_name(args.name)
-    if args.description is None and args.inbox is None:
-        raise InvalidRequest("there is nothing to change: give --description or --inbox")
+    if args.description is None and args.inbox is None and args.safety is None:
+        raise InvalidRequest("there is nothing to change: give --description, --inbox or --safety")
     inbox = None if args.inbox is None else args.inbox == "on"
     with context.registry(args) as registry:
         if args.dry_run:
@@ -62,9 +67,10 @@ def change(args: Namespace, context: Context) -> int:
                 project,
                 description=project.description if args.description is None else args.description,
                 inbox=project.inbox if inbox is None else inbox,
+                safety=args.safety or project.safety,
             )
         else:
-            project = registry.client.change_project(name, args.description, inbox)
+            project = registry.client.change_project(name, args.description, inbox, args.safety)
     if args.json:
         context.screen.json({"dry_run": args.dry_run, "project": project})
         return 0
@@ -73,6 +79,8 @@ def change(args: Namespace, context: Context) -> int:
         context.screen.line(f"{project.name}: the description {verb} {args.description!r}")
     if inbox is not None:
         context.screen.line(f"{project.name}: the inbox {verb} {'open' if inbox else 'closed'}")
+    if args.safety is not None:
+        context.screen.line(f"{project.name}: the safety policy {verb} {project.safety}")
     return 0
 
 

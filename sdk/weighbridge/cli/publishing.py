@@ -1,15 +1,22 @@
 """`push` and `checkpoint push`: files from disk to the registry."""
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.cli import parsing, targets
+from weighbridge.cli import exits, parsing, targets
 from weighbridge.cli.context import Context
+from weighbridge.cli.safety import words
 from weighbridge.cli.screen import Screen, clean, human_size, plural
-from weighbridge.contract import names, references
+from weighbridge.contract import names, references, types
 
 if TYPE_CHECKING:
+    from weighbridge.registry import Registry
     from weighbridge.results import PushResult
+
+
+MOMENT = 2.0
+"""Seconds that a push waits for a verdict that changes nothing but what is printed."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -61,6 +68,7 @@ def push_arguments(parser: ArgumentParser) -> None:
         help="a version that this one comes from (may be given more than once)",
     )
     parser.add_argument("--description", metavar="D", default="", help="what this version is")
+    _wait(parser)
     parser.add_argument(
         "--no-create", action="store_true", help="fail if the project or model is missing"
     )
@@ -91,12 +99,58 @@ def push(args: Namespace, context: Context) -> int:
             create=not args.no_create,
             stats=False if args.no_stats else args.stats or None,
             fingerprints=False if args.no_fingerprints else None,
+            wait=args.wait,
         )
+        done = _looked_at(registry, args, done)
     _report(context.screen, args, done, {"aliases": args.alias})
     if not args.json:
         for alias in args.alias:
             would = "would point" if args.dry_run else "points"
             context.screen.line(f"alias {alias} {would} to it")
+    return _judged(context.screen, done)
+
+
+def _wait(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=parsing.natural,
+        help="how long to wait for the safety verdict (default: 60 where the project blocks, else 2)",
+    )
+
+
+def _looked_at(registry: "Registry", args: Namespace, done: "PushResult") -> "PushResult":
+    """The result with the verdict, if it comes soon: a warning is worth a moment, not more."""
+    if args.wait is not None or args.dry_run or (done.state, done.verdict) != ("ready", "pending"):
+        return done
+    from weighbridge import verdicts
+
+    client, ref = registry.client, references.parse(done.reference)
+    at = (ref.project, ref.model, done.version)
+    found: types.Version | types.Checkpoint
+    if done.checkpoint:
+        found = verdicts.checkpoint(client, client.checkpoint(*at, done.checkpoint), MOMENT)
+    else:
+        found = verdicts.version(client, client.version(*at), MOMENT)
+    return replace(done, state=found.state, verdict=found.verdict)
+
+
+def _judged(screen: Screen, done: "PushResult") -> int:
+    """Warns of what can execute code; the exit code of what is held back."""
+    name = clean(done.reference)
+    if done.state == "checking":
+        screen.remark(f"{name} is still being checked; it appears when it is found to be safe")
+        return exits.HELD
+    if done.state == "blocked":
+        screen.remark(
+            f"{name} is blocked: its safety verdict is {done.verdict}; "
+            f"`weighbridge verdict {name}` says why"
+        )
+        return exits.HELD
+    if done.verdict in ("unsafe", "unknown"):
+        screen.remark(
+            f"warning: {words(done.verdict)}; `weighbridge verdict {name}` names the files"
+        )
     return 0
 
 
@@ -109,6 +163,7 @@ def checkpoint_push_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--component", metavar="C", default="", help="the part of the model")
     parser.add_argument("--name", metavar="N", default="", help="the name of the step")
+    _wait(parser)
     parsing.transfers(parser)
     parsing.changes(parser)
 
@@ -132,9 +187,11 @@ def checkpoint_push(args: Namespace, context: Context) -> int:
             dry_run=args.dry_run,
             stats=False if args.no_stats else args.stats or None,
             fingerprints=False if args.no_fingerprints else None,
+            wait=args.wait,
         )
+        done = _looked_at(registry, args, done)
     _report(context.screen, args, done, {"checkpoint": done.checkpoint})
-    return 0
+    return _judged(context.screen, done)
 
 
 def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str, Any]) -> None:
@@ -157,6 +214,8 @@ def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str,
                 "parts_sent": done.parts_sent,
                 "warnings": done.warnings,
                 "sampled": done.sampled,
+                "state": done.state,
+                "verdict": done.verdict,
                 "dry_run": args.dry_run,
                 **dry,
             }
@@ -174,8 +233,9 @@ def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str,
             indent="  ",
         )
     else:
+        verb = "published" if done.state == "ready" else "stored"
         screen.line(
-            f"published {clean(done.reference)}: {plural(done.files, 'file')} "
+            f"{verb} {clean(done.reference)}: {plural(done.files, 'file')} "
             f"(sent {human_size(done.sent_bytes)}, reused {human_size(done.reused_bytes)}) "
             f"in {done.seconds:.1f} s"
         )

@@ -63,6 +63,7 @@ def _project(args: Namespace, screen: Screen, client: "Client", name: str) -> No
         [
             ("description", project.description),
             ("inbox", "open" if project.inbox else "closed"),
+            ("safety policy", project.safety),
             ("created", _made(project.created, project.created_by)),
         ]
     )
@@ -126,6 +127,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
                 f"at {moment(approval.at)}" if approval.at else "",
                 f"({approval.comment})" if approval.comment else "",
             )))),
+            ("verdict", _verdict(version)),
             ("description", version.description),
             ("parents", ", ".join(version.parents)),
             ("files", f"{plural(version.files, 'file')}, {human_size(version.size)}"),
@@ -158,6 +160,8 @@ def _checkpoint(args: Namespace, screen: Screen, client: "Client", ref: Referenc
     _title(screen, name)
     screen.fields(
         [
+            ("state", found.state),
+            ("verdict", _verdict(found)),
             ("step", str(found.step)),
             ("component", found.component),
             ("name", found.name),
@@ -178,6 +182,13 @@ def _title(screen: Screen, text: str) -> None:
 
 def _made(at: str, by: str) -> str:
     return f"{moment(at)} by {by}" if by else moment(at)
+
+
+def _verdict(found: types.Version | types.Checkpoint) -> str:
+    release = found.release
+    if not release.by:
+        return found.verdict
+    return f"{found.verdict}, released by {release.by} at {moment(release.at)} ({release.comment})"
 
 
 def _mapping(screen: Screen, title: str, values: Mapping[str, Any]) -> None:
@@ -229,8 +240,11 @@ def _facts(screen: Screen, facts: types.VersionFacts, *, tensors: bool) -> None:
 
 
 def _path(file: types.FileFacts) -> str:
-    problem = file.facts.problem if file.facts else ""
-    return f"{file.path}  ({problem})" if problem else file.path
+    facts = file.facts
+    bad = facts is not None and facts.verdict in ("unsafe", "unknown")
+    told = [facts.verdict if bad else "", facts.problem] if facts else []
+    remark = ": ".join(filter(None, told))
+    return f"{file.path}  ({remark})" if remark else file.path
 
 
 def _dtypes(facts: types.Facts) -> str:

@@ -1,7 +1,7 @@
 """What a command's REF means: a project, a model, a version or a checkpoint."""
 
 from weighbridge.contract import names, references
-from weighbridge.contract.errors import Conflict, InvalidName
+from weighbridge.contract.errors import Conflict, HeldBack, InvalidName
 from weighbridge.contract.references import LATEST, CheckpointSelector, Reference, VersionSelector
 from weighbridge.contract.types import Version
 
@@ -54,6 +54,8 @@ def ready(found: Version) -> Version:
     """`found` if it is published, else the `Conflict` that a change of it would meet."""
     if found.state != "ready":
         name = numbered(found.project, found.model, found.number)
+        if found.state in ("checking", "blocked"):
+            raise HeldBack(f"{name} is {found.state}: its safety verdict is {found.verdict}")
         raise Conflict(f"{name} is {found.state}, not ready")
     return found
 

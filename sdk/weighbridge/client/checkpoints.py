@@ -26,9 +26,13 @@ class Checkpoints(Session):
         order: str = "newest",
         limit: int = 100,
         page: str | None = None,
+        state: str = "",
     ) -> types.CheckpointPage:
-        """A page of checkpoints; `order` is `newest`, `oldest` or `step`."""
-        query = {"component": component, "order": order, "limit": limit, "page": page}
+        """A page of checkpoints; `order` is `newest`, `oldest` or `step`, `state` `ready` (the
+        default) or `held` (back by their verdict)."""
+        query = {
+            "component": component, "order": order, "state": state, "limit": limit, "page": page
+        }  # fmt: skip
         at = _series(project, model, version)
         return self.call(types.CheckpointPage, "GET", *at, query=query)
 

@@ -28,10 +28,14 @@ class Projects(Session):
         return self._pages(lambda page: self.projects(PAGE, page))
 
     def change_project(
-        self, project: str, description: str | None = None, inbox: bool | None = None
+        self,
+        project: str,
+        description: str | None = None,
+        inbox: bool | None = None,
+        safety: types.SafetyPolicy | None = None,
     ) -> types.Project:
         """Changes what is given."""
-        body = types.ProjectChanges(description, inbox)
+        body = types.ProjectChanges(description, inbox, safety)
         return self.call(types.Project, "PATCH", "projects", project, body=body)
 
     def delete_project(self, project: str) -> types.Deleted:
@@ -44,6 +48,11 @@ class Projects(Session):
         return self.call(
             types.InboxGrant, "POST", "projects", project, "inbox", body=body, repeatable=False
         )
+
+    def inbox(self, project: str, limit: int = 100, page: str | None = None) -> types.InboxPage:
+        """A page of inbox folders that are no checkpoints, by name."""
+        query = {"limit": limit, "page": page}
+        return self.call(types.InboxPage, "GET", "projects", project, "inbox", query=query)
 
     def events(
         self, project: str, model: str = "", limit: int = 100, page: str | None = None

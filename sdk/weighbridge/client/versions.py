@@ -20,7 +20,8 @@ class Versions(Session):
         limit: int = 100,
         page: str | None = None,
     ) -> types.VersionPage:
-        """A page of versions; `state` is `ready` or `open`, `order` `newest` or `oldest`."""
+        """A page of versions; `state` is `ready`, `open` or `held` (back by their verdict), `order`
+        `newest` or `oldest`."""
         query = {"state": state, "order": order, "limit": limit, "page": page}
         at = ("projects", project, "models", model, "versions")
         return self.call(types.VersionPage, "GET", *at, query=query)

@@ -10,7 +10,8 @@
     ├── Gone             410         it was there and was deleted; its number is never used again
     ├── Conflict         409         the state does not allow it; look, then decide: `conflict`
     │   ├── AlreadyExists            choose another name: `already_exists`
-    │   └── InUse                    something still refers to it: `in_use`
+    │   ├── InUse                    something still refers to it: `in_use`
+    │   └── HeldBack                 its safety verdict is missing or bad: `held_back`
     ├── TooLarge         413         over a stated limit
     ├── IntegrityError   422         bytes are not what was promised: `integrity`
     ├── Throttled        429         retry later
@@ -114,6 +115,12 @@ class InUse(Conflict):
     code = "in_use"
 
 
+class HeldBack(Conflict):
+    """The project's safety policy holds it back; `details["state"]` is `checking` or `blocked`."""
+
+    code = "held_back"
+
+
 class TooLarge(RegistryError):
     """A stated limit was exceeded; `details["limit"]` gives it."""
 
@@ -166,7 +173,7 @@ BY_CODE: dict[str, type[RegistryError]] = {
     c.code: c
     for c in (
         InvalidRequest, InvalidName, InvalidManifest, Unauthenticated, Forbidden, NotFound, Gone,
-        Conflict, AlreadyExists, InUse, TooLarge, IntegrityError, Throttled, Unsupported,
+        Conflict, AlreadyExists, InUse, HeldBack, TooLarge, IntegrityError, Throttled, Unsupported,
         Unavailable, TransferError, FileChanged,
     )
 }  # fmt: skip

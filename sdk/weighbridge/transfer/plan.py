@@ -164,17 +164,19 @@ def after_put(status: int, code: str) -> Step:
     return "refused"
 
 
+COMMITTED = ("ready", "checking", "blocked")
+"""The states of a version whose files will not change any more."""
 Resume = Literal["continue", "finished", "begin"]
 
 
 def resume(state: str, version_manifest: str, wanted_manifest: str) -> Resume:
     """What to do with the version that an earlier, interrupted run opened.
 
-    An open one is continued. One that is ready with this very content was committed just before
+    An open one is continued. One that has this very content already was committed just before
     the interruption: it is finished. Anything else is left alone, and a new version begun.
     """
     if state == "open":
         return "continue"
-    if state == "ready" and version_manifest == wanted_manifest:
+    if state in COMMITTED and version_manifest == wanted_manifest:
         return "finished"
     return "begin"

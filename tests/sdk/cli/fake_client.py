@@ -36,6 +36,9 @@ class FakeClient:
         self.all_tokens = {}
         self.all_events = []
         self.comparison = None
+        self.job = None
+        self.verdicts = ["safe"]
+        """What indexing finds in whatever is pushed."""
 
     def _changed(self, *call):
         self.calls.append(call)
@@ -59,13 +62,14 @@ class FakeClient:
         self.requests.append(("projects", limit))
         return types.ProjectPage(*_page(list(self.all_projects.values()), limit, page))
 
-    def change_project(self, project, description=None, inbox=None):
-        self._changed("change_project", project, description, inbox)
+    def change_project(self, project, description=None, inbox=None, safety=None):
+        self._changed("change_project", project, description, inbox, safety)
         old = self.project(project)
         new = replace(
             old,
             description=old.description if description is None else description,
             inbox=old.inbox if inbox is None else inbox,
+            safety=safety or old.safety,
         )
         self.all_projects[old.name] = new
         return new
@@ -91,6 +95,14 @@ class FakeClient:
         self.project(project)
         found = [e for e in self.all_events if not model or e.model == model]
         return types.EventPage(*_page(found, limit, page))
+
+    def inbox(self, project, limit=100, page=None):
+        name = self.project(project).name
+        drop = types.InboxDrop(
+            f"inbox/{name}/digits/run-7/checkpoint/-/12#epoch/", "incomplete",
+            "its marker is missing: database.yaml or _SUCCESS", ("_SUCCESS",), 1, 4096, NOW, NOW,
+        )  # fmt: skip
+        return types.InboxPage(*_page([drop] if name == "vision" else [], limit, page))
 
     # Models
 
@@ -186,7 +198,8 @@ class FakeClient:
     def versions(self, project, model, state="ready", order="newest", limit=100, page=None):
         self.requests.append(("versions", limit))
         self.model(project, model)
-        found = [v for v in self.all_versions[project, model].values() if v.state == state]
+        states = ("checking", "blocked") if state == "held" else (state,)
+        found = [v for v in self.all_versions[project, model].values() if v.state in states]
         found.sort(key=lambda v: v.number, reverse=order == "newest")
         items, following = _page(found, limit, page)
         return types.VersionPage(tuple(map(self._with_aliases, items)), following)
@@ -230,8 +243,10 @@ class FakeClient:
             old, state="ready", description=commit.description, metrics=commit.metrics,
             params=commit.params, tags=commit.tags, parents=commit.parents,
             manifest=commit.manifest, files=len(commit.files),
-            size=sum(f.size for f in commit.files), published=NOW, created_by="ada",
+            size=sum(f.size for f in commit.files), published=NOW, created_by="ada", verdict=self.verdicts[0],
         )  # fmt: skip
+        if self.all_projects[project].safety == "block" and new.verdict != "safe":
+            new = replace(new, state="blocked" if new.verdict != "pending" else "checking")
         self.all_versions[project, model][old.number] = new
         self.files[project, model, old.number, 0] = commit.files
         return new
@@ -281,10 +296,11 @@ class FakeClient:
     # Checkpoints
 
     def checkpoints(
-        self, project, model, version, component="", order="newest", limit=100, page=None
+        self, project, model, version, component="", order="newest", limit=100, page=None, state=""
     ):  # fmt: skip
         number = self.version(project, model, version).number
         found = list(self.all_checkpoints.get((project, model, number), {}).values())
+        found = [c for c in found if (c.state == "ready") == (state != "held")]
         found = [c for c in found if not component or c.component == component]
         if order == "step":
             found.sort(key=lambda c: (c.component, c.step))
@@ -299,7 +315,7 @@ class FakeClient:
         made = types.Checkpoint(
             project, model, number, len(known) + 1, commit.component, commit.step, commit.name,
             commit.metrics, commit.tags, commit.manifest, len(commit.files),
-            sum(f.size for f in commit.files), NOW, "ada",
+            sum(f.size for f in commit.files), NOW, "ada", verdict=self.verdicts[0],
         )  # fmt: skip
         known[made.number] = made
         self.files[project, model, number, made.number] = commit.files
@@ -338,6 +354,50 @@ class FakeClient:
         found = self.checkpoint(project, model, version, checkpoint)
         at = (project, model, found.version, found.number)
         return self.facts.get(at, types.VersionFacts(()))
+
+    # Verdicts
+
+    def verdict(self, ref):
+        if ref.checkpoint is None:
+            found = self.version(ref.project, ref.model, ref.version or references.LATEST)
+            name, number = f"{ref.project}/{ref.model}@{found.number}", 0
+        else:
+            found = self.checkpoint(ref.project, ref.model, ref.version, ref.checkpoint)
+            name, number = f"{ref.project}/{ref.model}@{found.version}:{found.number}", found.number
+        at = (ref.project, ref.model, found.version if number else found.number, number)
+        facts = self.facts.get(at, types.VersionFacts(())).items
+        items = tuple(
+            types.FileVerdict(f.path, f.facts.verdict, f.facts.format, f.facts.findings)
+            for f in facts
+            if f.facts.verdict in ("unsafe", "unknown")
+        )
+        return types.VerdictReport(name, found.state, found.verdict, items, found.files)
+
+    def reindex(self, project, model="", version=0, everything=False, dry_run=False):
+        if not dry_run:
+            self._changed("reindex", project, model, version, everything)
+        self.job = types.ReindexJob(
+            self.project(project).name, model, version, everything, dry_run, "done", 5, 2, 0, NOW,
+            LATER, "ada",
+        )  # fmt: skip
+        return replace(self.job, state="running", looked=0, indexed=0)
+
+    def reindex_job(self, project):
+        return self.job or types.ReindexJob(project, started=NOW, started_by="ada")
+
+    def release_version(self, ref, comment):
+        old = self.version(ref.project, ref.model, ref.version)
+        self._changed("release_version", str(ref), comment)
+        new = replace(old, state="ready", release=types.Release("ada", LATER, comment))
+        self.all_versions[ref.project, ref.model][old.number] = new
+        return new
+
+    def release_checkpoint(self, ref, comment):
+        old = self.checkpoint(ref.project, ref.model, ref.version, ref.checkpoint)
+        self._changed("release_checkpoint", str(ref), comment)
+        new = replace(old, state="ready", release=types.Release("ada", LATER, comment))
+        self.all_checkpoints[ref.project, ref.model, old.version][old.number] = new
+        return new
 
     # Access
 

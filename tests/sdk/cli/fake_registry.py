@@ -26,14 +26,15 @@ class FakeRegistry(Registry):
 
     def push(self, model, paths, *, as_name=None, label=None, metrics=None, params=None,
              tags=None, alias=(), parents=(), description="", attributes=None, provenance=None,
-             progress=None, dry_run=False, create=True, stats=None, fingerprints=None):  # fmt: skip
+             progress=None, dry_run=False, create=True, stats=None, fingerprints=None,
+             wait=None):  # fmt: skip
         at = references.parse(model)
         draft = Draft.of(
             label=label or "", metrics=metrics, params=params, tags=tags, parents=parents,
             description=description,
         )  # fmt: skip
         sent = hashed(collect(paths, as_name), progress)
-        number = 0
+        number, made = 0, None
         if not dry_run:
             opened = self.client.begin_version(at.project, at.model, "k", draft.label)
             number = opened.number
@@ -41,14 +42,15 @@ class FakeRegistry(Registry):
                 types.VersionCommit(manifests.digest(sent.entries), sent.entries, description),
                 metrics=draft.metrics, params=draft.params, tags=draft.tags, parents=draft.parents,
             )  # fmt: skip
-            self.client.commit_version(at.project, at.model, number, commit)
+            made = self.client.commit_version(at.project, at.model, number, commit)
             for name in alias:
                 self.client.move_alias(at.project, at.model, name, number)
-        return self._pushed(f"{model}@{number}" if number else model, number, sent, dry_run)
+        text = f"{model}@{number}" if number else model
+        return self._pushed(text, number, sent, dry_run, judged=made)
 
     def push_checkpoint(self, ref, paths, step, component="", name="", metrics=None, tags=None, *,
                         as_name=None, progress=None, dry_run=False, stats=None,
-                        fingerprints=None):  # fmt: skip
+                        fingerprints=None, wait=0.0):  # fmt: skip
         at = references.parse(ref)
         sent = hashed(collect(paths, as_name), progress)
         if dry_run:
@@ -61,13 +63,15 @@ class FakeRegistry(Registry):
             ),
         )  # fmt: skip
         text = f"{at.project}/{at.model}@{made.version}:{made.number}"
-        return self._pushed(text, made.version, sent, False, made.number)
+        return self._pushed(text, made.version, sent, False, made.number, judged=made)
 
-    def _pushed(self, reference, version, sent, dry_run, checkpoint=0):
+    def _pushed(self, reference, version, sent, dry_run, checkpoint=0, judged=None):
         size = sum(e.size for e in sent.entries)
         return PushResult(
             reference, version, 0 if dry_run else size, 0, len(sent.entries), 0.25, 4, 1,
             manifests.digest(sent.entries), checkpoint, sent.entries, dry_run,
+            state=judged.state if judged else "",
+            verdict=judged.verdict if judged else "pending",
         )  # fmt: skip
 
     def pull_tensors(self, ref, names, to=None, files=(), force=False):

@@ -38,7 +38,7 @@ def test_a_dry_run_changes_nothing(line, command, example):
         ("approve vision/digits@2 --reject --comment no", ("approve", "vision", "digits", 2, "rejected", "no")),
         ("tag vision/digits@2 a=1 --rm b", ("change_version", "vision", "digits", 2, {"a": "1", "b": ""})),
         ("tag vision/digits a=1", ("change_model", "vision", "digits", None, {"a": "1"}, None)),
-        ("project set vision --inbox off", ("change_project", "vision", None, False)),
+        ("project set vision --inbox off", ("change_project", "vision", None, False, None)),
         ("rm vision/digits@production:best --yes", ("delete_checkpoint", "vision", "digits", 1, 3)),
         ("rm vision/digits@=wip --yes", ("delete_version", "vision", "digits", 4)),
         ("token create ci --days 0", ("create_token", "ci", (types.Scope(("read",)),), 0)),

@@ -110,5 +110,30 @@ class InboxRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxDrop:
+    """A folder of the inbox that is no checkpoint: `refused`, or `incomplete` for an hour or more.
+
+    `missing` names the first 20 files that it lacks; `first` and `last` are when files arrived.
+    """
+
+    folder: str
+    state: Literal["incomplete", "refused"] = "refused"
+    message: str = ""
+    missing: tuple[str, ...] = ()
+    files: int = 0
+    size: int = 0
+    first: str = ""
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPage:
+    """Folders of an inbox that are no checkpoints, by name."""
+
+    items: tuple[InboxDrop, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """An empty body."""

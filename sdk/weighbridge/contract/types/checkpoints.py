@@ -1,9 +1,14 @@
 """Checkpoints, as they travel."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types.claims import Claims, ClaimsSummary
+from weighbridge.contract.types.facts import Safety
+from weighbridge.contract.types.versions import Release
+
+CheckpointState = Literal["ready", "checking", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,9 @@ class Checkpoint:
     created: str = ""
     created_by: str = ""
     claims: ClaimsSummary | None = None
+    state: CheckpointState = "ready"
+    verdict: Safety = "pending"
+    release: Release = field(default_factory=Release)
 
 
 @dataclass(frozen=True, slots=True)

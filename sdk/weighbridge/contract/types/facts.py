@@ -50,6 +50,11 @@ Verdict = Literal["", "safe", "unsafe", "unknown"]
 """Whether loading a file can execute code of its author's choice; empty where its format cannot."""
 
 
+Safety = Literal["pending", "safe", "unknown", "unsafe"]
+"""The worst verdict among the files of a version or checkpoint. A file whose format cannot execute
+code counts as safe; `pending` until every file was looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """An input or output of a model. A dimension is a number, a name, or empty if it is not fixed."""
@@ -102,3 +107,58 @@ class VersionFacts:
 
     items: tuple[FileFacts, ...]
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileVerdict:
+    """Why a file is not simply safe: its verdict (`pending`: not looked at yet) and what it rests on."""
+
+    path: str
+    verdict: Safety
+    format: str = ""
+    findings: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexRequest:
+    """Has stored files looked at again: of a project, a model or a version (`version` 0: all).
+
+    Only those that an older indexer looked at, or none, unless `everything`.
+    """
+
+    model: str = ""
+    version: int = 0
+    everything: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexJob:
+    """How far a reindexing job came. `looked` counts files, `indexed` those that were (in a dry run:
+    would be) looked at again, `failed` those that the store did not give."""
+
+    project: str
+    model: str = ""
+    version: int = 0
+    everything: bool = False
+    dry_run: bool = False
+    state: Literal["running", "done"] = "running"
+    looked: int = 0
+    indexed: int = 0
+    failed: int = 0
+    started: str = ""
+    updated: str = ""
+    started_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictReport:
+    """The verdict of a version or checkpoint, and the files that are not safe (the first 100 of
+    each verdict, the worst first)."""
+
+    reference: str
+    state: str
+    verdict: Safety
+    items: tuple[FileVerdict, ...] = ()
+    files: int = 0

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Direction = Literal["max", "min"]
+SafetyPolicy = Literal["warn", "block"]
+"""What becomes of files that can execute code when they are loaded: `warn` shows it, `block` holds
+back whatever is not known to be safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,7 @@ class Project:
     inbox: bool = False
     created: str = ""
     created_by: str = ""
+    safety: SafetyPolicy = "warn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class ProjectChanges:
 
     description: str | None = None
     inbox: bool | None = None
+    safety: SafetyPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ class ModelSettings:
     """How a model's versions are judged.
 
     `main_metric` is what `:best` uses; `directions` says per metric whether larger (`max`) or
-    smaller (`min`) is better; `protected_aliases` are patterns (`prod*`) whose move needs an
-    approved version.
+    smaller (`min`) is better; `protected_aliases` are patterns (`prod*`) whose move needs a version
+    that is approved and whose verdict is safe (or that was released).
     """
 
     main_metric: str = ""

@@ -153,13 +153,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class FileList:
-    """Files of a version or checkpoint, by path."""
+    """Files of a version or checkpoint, by path. `held` is its state where its verdict holds it back:
+    then its bytes are not given out."""
 
     items: tuple[FileEntry, ...]
     next: str | None = None
     manifest: str = ""
     total: int = 0
     size: int = 0
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)

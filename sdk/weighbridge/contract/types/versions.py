@@ -5,8 +5,11 @@ from typing import Any, Literal
 
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types.claims import Claims, ClaimsSummary
+from weighbridge.contract.types.facts import Safety
 
-VersionState = Literal["open", "ready", "aborted", "deleted"]
+VersionState = Literal["open", "checking", "blocked", "ready", "aborted", "deleted"]
+"""`checking` and `blocked` only where the project's safety policy is `block`: committed, and held back
+until the verdict is there, or because of it."""
 ApprovalState = Literal["pending", "approved", "rejected"]
 
 
@@ -15,6 +18,15 @@ class Approval:
     """Whether a release owner has signed a version off."""
 
     state: ApprovalState = "pending"
+    by: str = ""
+    at: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Who let a version or checkpoint through although its verdict is not safe; empty: nobody."""
+
     by: str = ""
     at: str = ""
     comment: str = ""
@@ -59,6 +71,8 @@ class Version:
     published: str = ""
     revision: int = 0
     claims: ClaimsSummary | None = None
+    verdict: Safety = "pending"
+    release: Release = field(default_factory=Release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,13 @@ class ApprovalChange:
 
     state: ApprovalState
     comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """Lets something through that its verdict holds back. `comment` says why, and is kept."""
+
+    comment: str
 
 
 @dataclass(frozen=True, slots=True)
