@@ -8,7 +8,7 @@ the more particular before the more general. Nothing is unpickled and no framewo
 from collections.abc import Callable
 from dataclasses import replace
 
-from chalicelib.indexing.formats import safetensors
+from chalicelib.indexing.formats import archives, pickles, safetensors, torch
 from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
 from weighbridge.contract.types import Facts
 
@@ -16,7 +16,12 @@ INDEXER = 2
 """Bumped when facts improve, so that old objects can be indexed again."""
 
 Indexer = tuple[Callable[[bytes, int], bool], Callable[[Ranged], Facts]]
-INDEXERS: tuple[Indexer, ...] = ((safetensors.sniff, safetensors.read),)
+INDEXERS: tuple[Indexer, ...] = (
+    (safetensors.sniff, safetensors.read),
+    (torch.sniff, torch.read),
+    (archives.sniff, archives.read),
+    (pickles.sniff, pickles.read),
+)
 
 
 def describe(ranged: Ranged) -> Facts:
@@ -30,4 +35,5 @@ def describe(ranged: Ranged) -> Facts:
             except OverBudget as error:
                 found = Facts("file", problem=str(error), verdict="unknown")
             break
+    found = pickles.checked(ranged, first, found)
     return replace(found, indexer=INDEXER, read_bytes=ranged.read_bytes, requests=ranged.requests)
