@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
 STAGE ?= dev
+# The CPU build where pip knows one (find-links, an extra index), else what the index has.
+TORCH ?= 2.13.0
 
 .PHONY: help demo test test-long unit check format system openapi bundle bench deploy deploy-local lock clean
 
@@ -36,16 +38,24 @@ help:  ## what can be made
 	$(subst $(BIN),.venv-bench/bin,$(PIP)) --require-hashes -r $<
 	touch $@
 
+.venv-training: .venv-training/.ready
+.venv-training/.ready: requirements-training.lock
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
+	test -x .venv-training/bin/pip || $(PYTHON) -m venv .venv-training
+	$(subst $(BIN),.venv-training/bin,$(PIP)) --no-deps --require-hashes -r $<
+	$(subst $(BIN),.venv-training/bin,$(PIP)) torch==$(TORCH)
+	touch $@
+
 system:  ## the Debian packages that the tests need
 	@bash infra/system.sh
 
 demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end)
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
-test: .venv .venv-ministack system  ## every test, browser and real servers included
+test: .venv .venv-ministack .venv-training system  ## every test, browser and real servers included
 	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-long: .venv .venv-ministack system  ## the long forms
+test-long: .venv .venv-ministack .venv-training system  ## the long forms
 	$(PYTEST) -m long --no-skips $(ARGS)
 
 unit: .venv  ## the fast tests: no server, no browser
@@ -63,8 +73,9 @@ openapi: .venv  ## docs/openapi.json and the table of docs/http-api.md
 bundle: .venv  ## build/project: what the Lambda zip is made of
 	$(BIN)/python -m infra.bundle
 
-bench: .venv .venv-bench  ## the benchmarks: cold start, and transfer beside its rivals
+bench: .venv .venv-bench .venv-training  ## the benchmarks: cold start, transfer beside its rivals, training
 	$(BIN)/python -m benchmarks.cold_start
+	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.transfer $(ARGS)
 
 deploy: .venv  ## package, and deploy to AWS with the credentials of this shell (STAGE=dev)
@@ -78,6 +89,9 @@ lock: .venv  ## write the lock files anew
 		--generate-hashes --no-header -q -o requirements-dev.lock
 	$(BIN)/uv pip compile benchmarks/rivals.in --no-emit-index-url --generate-hashes --no-header \
 		-q -o requirements-bench.lock
+	$(BIN)/uv pip compile tests/training/frameworks.in --overrides <(echo "torch; python_version < '3'") \
+		--python-version 3.11 --no-emit-index-url --generate-hashes --no-header -q \
+		-o requirements-training.lock
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-ministack .venv-bench .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ministack .venv-bench .venv-training .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

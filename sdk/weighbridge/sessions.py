@@ -6,12 +6,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from weighbridge import claiming, verdicts
+from weighbridge import claiming, reading, verdicts
 from weighbridge.client import Client
 from weighbridge.contract import manifests, names, types
 from weighbridge.contract.errors import Conflict, InvalidRequest, NotFound, RegistryError
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.references import Reference, VersionSelector
+from weighbridge.contract.references import CheckpointSelector, Reference, VersionSelector
 from weighbridge.results import PushResult
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.fingerprints import Wanted
@@ -115,6 +115,21 @@ class VersionSession:
             self._claims[entry.path] = sent.claims.get(entry.path, ())
         self._count(sent)
         return sent.entries
+
+    def add_checkpoint(self, number: int, pick: Iterable[str] = ()) -> tuple[FileEntry, ...]:
+        """The files of a checkpoint of this version, or those that match a pattern of `pick`, belong
+        to the version when it is published. Nothing is sent."""
+        at = Reference(
+            self._model.project,
+            self._model.model,
+            VersionSelector("number", str(self.number)),
+            CheckpointSelector("number", str(number)),
+        )
+        entries = reading.Choice(tuple(pick)).of(reading.files(self._client, at)[0], at)
+        names.check_paths({*self._entries, *(entry.path for entry in entries)})
+        self._entries |= {entry.path: entry for entry in entries}
+        self._count(Sent((), 0, sum(entry.size for entry in entries), 0))
+        return entries
 
     def checkpoint(
         self,

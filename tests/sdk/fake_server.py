@@ -318,10 +318,10 @@ class Handler(BaseHTTPRequestHandler):
         for version in reversed(found):
             if chosen.kind == "number" and version.number == chosen.number:
                 return version
+            if chosen.kind == "label" and version.label == chosen.value:
+                return version
             if version.state == "ready" and (
-                chosen.kind == "latest"
-                or (chosen.kind == "label" and version.label == chosen.value)
-                or state.aliases.get((p, m, chosen.value)) == version.number
+                chosen.kind == "latest" or state.aliases.get((p, m, chosen.value)) == version.number
             ):
                 return version
         raise errors.NotFound(f"no version {selector}")
@@ -353,6 +353,9 @@ class Handler(BaseHTTPRequestHandler):
             case ["POST", "checkpoints"]:
                 commit = codec.decode(types.CheckpointCommit, data, strict=True)
                 return self._checkpoint(state, at, commit)
+            case ["GET", "checkpoints"]:
+                series = [made for made, _ in reversed(state.checkpoints.get(at, []))]
+                return types.CheckpointPage(tuple(series))
             case ["GET", "checkpoints", c]:
                 return self._chosen(state, at, c)[0]
             case ["GET", "checkpoints", c, "files"]:
@@ -402,7 +405,10 @@ class Handler(BaseHTTPRequestHandler):
                 return checkpoint
         self._check(state, at[0], commit.files, commit.manifest)
         series = state.checkpoints.setdefault(at, [])
-        made = types.Checkpoint(*at, len(series) + 1, step=commit.step, manifest=commit.manifest)
+        made = types.Checkpoint(
+            *at, len(series) + 1, commit.component, commit.step, commit.name,
+            commit.metrics, commit.tags, commit.manifest,
+        )  # fmt: skip
         series.append((made, commit))
         return made
 
