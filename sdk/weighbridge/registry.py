@@ -16,7 +16,7 @@ from weighbridge.results import PullResult, PushResult, TensorData, TensorsResul
 from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.clone import Link
-from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.progress import Watcher
 from weighbridge.writing import Clock, Draft, publish_checkpoint, publish_version
 
 __all__ = ["PullResult", "PushResult", "Registry", "TensorData", "TensorsResult"]
@@ -68,7 +68,7 @@ class Registry:
         description: str = "",
         attributes: Mapping[str, Any] | None = None,
         provenance: types.Provenance | None = None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         dry_run: bool = False,
         create: bool = True,
     ) -> PushResult:
@@ -80,7 +80,8 @@ class Registry:
         continues where it was when it is run again. Project and model are created if missing,
         unless `create` is false. Nothing is visible before everything is there. Each `alias` is
         moved to the new version afterwards. A dry run hashes and asks nothing to change: it
-        reports what the version would hold; `sent_bytes` is then 0.
+        reports what the version would hold; `sent_bytes` is then 0. `progress` is a function that is
+        called with a `ProgressEvent`, or an observer (`Progress`).
         """
         return publish_version(
             self.client,
@@ -113,7 +114,7 @@ class Registry:
         tags: Mapping[str, str] | None = None,
         *,
         as_name: str | None = None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         dry_run: bool = False,
     ) -> PushResult:
         """Publishes files as a checkpoint of the version `ref` (open or ready).
@@ -144,7 +145,7 @@ class Registry:
         parents: Iterable[str] = (),
         alias: str | Iterable[str] = (),
         provenance: types.Provenance | None = None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         create: bool = True,
     ) -> VersionSession:
         """A version to fill in a `with` block: published at its end, given up on an exception.
@@ -175,7 +176,7 @@ class Registry:
         to: PathLike | None = None,
         files: str | Iterable[str] = (),
         force: bool = False,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         exclude: str | Iterable[str] = (),
         link: Link = "auto",
     ) -> PullResult:

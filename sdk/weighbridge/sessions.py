@@ -13,7 +13,7 @@ from weighbridge.contract.references import Reference, VersionSelector
 from weighbridge.results import PushResult
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.journal import Journal, open_journal
-from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.progress import Watcher, watching
 from weighbridge.transfer.upload import Sent, Uploader
 from weighbridge.writing import (
     Clock,
@@ -26,6 +26,7 @@ from weighbridge.writing import (
     move_aliases,
     params_of,
     send_checkpoint,
+    stat_cache,
     tags_of,
 )
 
@@ -41,7 +42,7 @@ class VersionSession:
         draft: Draft,
         *,
         resume: bool = False,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         create: bool = True,
     ) -> None:
         if resume and not draft.label:
@@ -52,7 +53,7 @@ class VersionSession:
         self._model = model
         self._draft = draft
         self._resume = resume
-        self._progress = progress
+        self._progress = watching(progress)
         self._create = create
         self._number = 0
         self._keep = False
@@ -97,7 +98,9 @@ class VersionSession:
         number = self.number
         sources = collect(paths, as_name)
         names.check_paths({*self._entries, *(source.name for source in sources)})
-        uploader = Uploader(self._client, self._model.project, self._journal, self._progress)
+        uploader = Uploader(
+            self._client, self._model.project, self._journal, self._progress, stats=stat_cache()
+        )
         sent = uploader.send(sources, f"{self._model}@{number}")
         self._entries |= {entry.path: entry for entry in sent.entries}
         self._count(sent)

@@ -25,7 +25,7 @@ from weighbridge.results import PushResult
 from weighbridge.sources import Source
 from weighbridge.transfer import plan
 from weighbridge.transfer.journal import open_journal
-from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.progress import Progress, Watcher, Whole, watching
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.upload import Sent, Uploader, hash_all
 
@@ -99,7 +99,7 @@ def publish_version(
     sources: Sequence[Source],
     draft: Draft,
     *,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
     dry_run: bool = False,
     create: bool = True,
 ) -> PushResult:
@@ -109,14 +109,16 @@ def publish_version(
         return clock.result(str(model), hashed(sources, progress), 0, dry_run=True)
     draft = replace(draft, provenance=draft.provenance or provenance.collect())
     where = [f"{source.name}={source.path.absolute()}" for source in sources]
+    shown = Whole(watching(progress))
     journal = open_journal(journal_folder(), "push", client.url, str(model), draft.label, *where)
     try:
         opened = begin(client, model, journal.key, draft.label, create)
         if opened.state not in ("open", "ready"):
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
-        uploader = Uploader(client, model.project, journal, progress, stats=stat_cache())
+        uploader = Uploader(client, model.project, journal, shown, stats=stat_cache())
         sent = uploader.send(sources, str(model))
+        shown.phase("publish")
         step = plan.resume(opened.state, opened.manifest, manifests.digest(sent.entries))
         if step == "begin":
             journal.new_key()
@@ -126,6 +128,7 @@ def publish_version(
         journal.finish()
     finally:
         journal.close()
+        shown.close()
     move_aliases(client, model, opened.number, draft.aliases)
     return clock.result(f"{model}@{opened.number}", sent, opened.number)
 
@@ -140,7 +143,7 @@ def publish_checkpoint(
     name: str = "",
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
     dry_run: bool = False,
 ) -> PushResult:
     """See `Registry.push_checkpoint`."""
@@ -181,20 +184,23 @@ def send_checkpoint(
     version: VersionSelector,
     sources: Sequence[Source],
     draft: types.CheckpointCommit,
-    progress: Progress | None,
+    progress: Watcher | None,
 ) -> tuple[types.Checkpoint, Sent]:
     """Sends files and publishes them as the checkpoint that `draft` describes."""
     where = f"{ref.project}/{ref.model}@{version_text(version)}"
     identity = (draft.component, str(draft.step), draft.name)
+    shown = Whole(watching(progress))
     journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
     try:
-        uploader = Uploader(client, ref.project, journal, progress, stats=stat_cache())
+        uploader = Uploader(client, ref.project, journal, shown, stats=stat_cache())
         sent = uploader.send(sources, where)
+        shown.phase("publish")
         commit = replace(draft, manifest=manifests.digest(sent.entries), files=sent.entries)
         done = client.commit_checkpoint(ref.project, ref.model, version, commit)
         journal.finish()
     finally:
         journal.close()
+        shown.close()
     return done, sent
 
 
@@ -281,9 +287,9 @@ def _commit(
     )
 
 
-def hashed(sources: Sequence[Source], progress: Progress | None) -> Sent:
+def hashed(sources: Sequence[Source], progress: Watcher | None) -> Sent:
     """What a push would publish: every file hashed, nothing sent."""
-    observer = progress or Silent()
+    observer: Progress = watching(progress)
     observer.start(sum(source.path.stat().st_size for source in sources), "dry run")
     try:
         entries = []

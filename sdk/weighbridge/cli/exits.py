@@ -7,6 +7,7 @@ USAGE = 2
 UNEXPECTED = 9
 INTERRUPTED = 130
 PIPE = 141
+TERMINATED = 143
 
 BY_ERROR: dict[type[errors.RegistryError], int] = {
     errors.InvalidRequest: USAGE,
@@ -38,6 +39,7 @@ MEANINGS: dict[int, str] = {
     UNEXPECTED: "Unexpected: a fault of the server or of this program; see `--debug`.",
     INTERRUPTED: "Interrupted by Ctrl-C.",
     PIPE: "Whoever read the output stopped reading (quiet).",
+    TERMINATED: "A transfer was ended by SIGTERM; run it again, it resumes.",
 }
 
 
