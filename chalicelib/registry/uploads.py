@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, keys, parts, projects
-from chalicelib.registry.ports import Absent, Delete, Head, Item, Put, Signed, StoredPart
+from chalicelib.registry import blobs, keys, parts, projects, unfinished
+from chalicelib.registry.ports import Delete, Head, Item, Signed, StoredPart
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import cuts, digests, manifests
 from weighbridge.contract.errors import (
+    Conflict,
     IntegrityError,
     InvalidRequest,
     NotFound,
@@ -160,24 +161,11 @@ def _multipart(
         raise Unsupported(f"cut scheme {digest.scheme} is not known here; update the server")
     if not 2 <= digest.parts <= MAX_PARTS:
         raise InvalidRequest(f"a multipart blob has 2 to {MAX_PARTS} parts, not {digest.parts}")
-    return BlobPlan(blob, "multipart", upload=_opened(stores, by, project_id, digest.scheme, blob))
-
-
-def _opened(stores: Stores, by: str, project_id: str, scheme: int, blob: str) -> str:
-    """Starts a multipart upload at the store; answers our name for it."""
-    key = keys.blob_object(project_id, stores.random())
-    identifier = stores.random()
-    doc = {
-        "key": key,
-        "store_id": stores.blobs.create_multipart(key, scheme),
-        "blob": blob,
-        "scheme": scheme,
-        "by": by,
-        "created": iso(stores.now()),
-    }
-    expiry: dict[str, str | int] = {"ttl": int(stores.now()) + 2 * stores.stale_seconds}
-    stores.table.write(Put(Item(keys.upload(project_id, identifier), expiry, doc), (Absent(),)))
-    return identifier
+    start = unfinished.name_start(digest.scheme, digest.size, blob)
+    upload = unfinished.left(stores, by, project_id, start, blob, ())
+    if not upload:
+        upload = unfinished.opened(stores, by, project_id, digest.scheme, blob, start)
+    return BlobPlan(blob, "multipart", upload=upload)
 
 
 def look(stores: Stores, project: str, request: LookRequest) -> LookAnswer:
@@ -188,15 +176,26 @@ def look(stores: Stores, project: str, request: LookRequest) -> LookAnswer:
 
 
 def start(stores: Stores, by: str, project: str, new: NewUpload) -> Upload:
-    """Opens a multipart upload whose digest is known only when its file is read to the end."""
+    """Opens a multipart upload whose digest is known only when its file is read to the end; or goes
+    on with one that was left of it, as its first parts tell."""
     if new.scheme not in cuts.SCHEMES:
         raise Unsupported(f"cut scheme {new.scheme} is not known here; update the server")
     if not 0 < new.size <= manifests.MAX_SIZE:
         raise InvalidRequest(f"a file of {new.size} bytes cannot be uploaded in parts")
     if not stores.blobs.verifies_sha256:
         raise Unsupported("this object store does not verify SHA-256, so it cannot hold blobs")
+    if len(new.parts) > MAX_BATCH:
+        raise TooLarge(f"{len(new.parts)} parts in one request; {MAX_BATCH} at most")
+    for part in new.parts:
+        digests.sha256(part.sha256)
+        if not 1 <= part.number <= MAX_PARTS:
+            raise InvalidRequest(f"there is no part {part.number} of {MAX_PARTS}")
     record = projects.find(stores, project)
-    return Upload(_opened(stores, by, record.id, new.scheme, ""))
+    first = next((part.sha256 for part in new.parts if part.number == 1), "")
+    begins = unfinished.name_start(new.scheme, new.size, first)
+    if there := unfinished.left(stores, by, record.id, begins, "", new.parts):
+        return Upload(there, resumed=True)
+    return Upload(unfinished.opened(stores, by, record.id, new.scheme, "", begins))
 
 
 def _upload(stores: Stores, project_id: str, identifier: str) -> Item:
@@ -224,7 +223,14 @@ def sign_parts(stores: Stores, project: str, identifier: str, request: PartsRequ
                 f"part {part.number} has {part.size} bytes; all but the last need {MIN_PART}",
                 limit=MIN_PART,
             )
-    held = {part.number: part for part in stores.blobs.parts(key, store_id)}
+    listed = stores.blobs.parts(key, store_id)
+    if request.keep and (others := unfinished.differing(listed, request.parts)):
+        raise Conflict(
+            f"part {others[0]} of this upload is there with other bytes: it is of another file; open "
+            "another upload",
+            parts=others[:20],
+        )
+    held = {part.number: part for part in listed}
     sources: dict[tuple[str, int], Item] = {}
     if not request.sendonly:
         wanted = [(part.sha256, part.size) for part in request.parts]
@@ -305,10 +311,14 @@ def _check_parts(stored: list[StoredPart], expected: digests.BlobDigest, blob: s
             missing=missing, blob=blob,
         )  # fmt: skip
     if len(numbers) > expected.parts:
-        raise IntegrityError(f"the upload has {len(numbers)} parts, not {expected.parts}")
+        raise IntegrityError(
+            f"the upload has {len(numbers)} parts, not {expected.parts}; plan again", blob=blob
+        )
     size = sum(part.size for part in stored)
     if size != expected.size:
-        raise IntegrityError(f"the parts hold {size} bytes together, not {expected.size}")
+        raise IntegrityError(
+            f"the parts hold {size} bytes together, not {expected.size}; plan again", blob=blob
+        )
     digest = digests.composite(digests.Sha256(part.sha256) for part in stored)
     if digest != expected.sha256:
         raise IntegrityError("the parts do not make up this blob; send them again", blob=blob)

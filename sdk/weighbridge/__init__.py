@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from weighbridge.registry import Registry
     from weighbridge.results import PullResult, PushResult
     from weighbridge.sessions import VersionSession
-    from weighbridge.transfer.progress import Progress
+    from weighbridge.transfer.progress import Progress, ProgressEvent
 
 __version__ = "0.1.0"
 
@@ -32,6 +32,7 @@ _HOMES = {
     "FileChanged": "weighbridge.contract.errors",
     "IntegrityError": "weighbridge.contract.errors",
     "Progress": "weighbridge.transfer.progress",
+    "ProgressEvent": "weighbridge.transfer.progress",
     "PullResult": "weighbridge.results",
     "PushResult": "weighbridge.results",
     "Registry": "weighbridge.registry",
@@ -45,6 +46,7 @@ __all__ = [
     "FileChanged",
     "IntegrityError",
     "Progress",
+    "ProgressEvent",
     "PullResult",
     "PushResult",
     "Registry",

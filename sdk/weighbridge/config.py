@@ -83,6 +83,17 @@ def size(text: str, what: str = "the size") -> int:
     return int(float(match[1]) * _UNITS[(match[2] or "B").lower()])
 
 
+def seconds(name: str, default: float, env: Mapping[str, str] | None = None) -> float:
+    """The time in the variable `name`, or `InvalidRequest` if it is none."""
+    env = os.environ if env is None else env
+    text = env.get(name, "")
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", text) or not float(text):
+        raise InvalidRequest(f"{name} is {text[:40]!r}; write a number of seconds, such as 60")
+    return float(text)
+
+
 def normal_url(url: str) -> str:
     """`url` without a trailing slash, or `InvalidRequest` if it is no HTTP address."""
     parts = urlsplit(url.strip())

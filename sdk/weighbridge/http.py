@@ -1,35 +1,34 @@
-"""HTTP over the standard library: kept-alive connections, retries, proxies, trust. For API calls
-and for raw requests to the object store alike; of tokens it knows only the headers it is given.
+"""HTTP over the standard library: kept-alive connections, timeouts, proxies. For API calls and for
+raw requests to the object store alike; of tokens it knows only the headers it is given.
 """
 
 import http.client
 import os
-import random
 import socket
 import ssl
 import threading
-import time
-import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import SplitResult, urlsplit
 
-from weighbridge import proxies
+from weighbridge import config, proxies
 from weighbridge.bodies import Body, Bytes, FileBody
-from weighbridge.contract.errors import RegistryError, TransferError
-from weighbridge.transfer import plan
+from weighbridge.connections import Kept, Trust
+from weighbridge.connections import Untrusted as Untrusted
+from weighbridge.contract.errors import TransferError
 
 MAX_ANSWER = 64 * 1024 * 1024
-_IDLE_SECONDS = 30.0
+CONNECT_TIMEOUT = 10.0
+IDLE_TIMEOUT = 60.0
+_ONE_PIECE = 64 * 1024
+"""Bodies up to this size go out with their headers."""
 
 
 class Unreachable(TransferError):
     """No connection: the request was certainly not acted on."""
-
-
-class Untrusted(TransferError):
-    """The other side's certificate cannot be verified; trying again will not help."""
 
 
 class Broken(TransferError):
@@ -91,36 +90,79 @@ class Response:
         self.close()
 
 
+class Interrupted(TransferError):
+    """The work was stopped because something else failed, or somebody asked to."""
+
+
 class Pool:
     """Connections by server, kept alive and shared between threads.
 
     `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` count, except for loopback addresses. Certificates
-    are verified against the system's (or `SSL_CERT_FILE`) and `ca_file`.
+    are verified against the system's (or `SSL_CERT_FILE`) and `ca_file`. `timeout` is how long
+    nothing may move, not how long a request may take; both times come from the environment if they
+    are not given.
     """
 
     def __init__(
         self,
         ca_file: str = "",
         *,
-        timeout: float = 60.0,
-        connect_timeout: float = 10.0,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.requests = 0
-        self._ca_file = ca_file
+        self._env = os.environ if env is None else env
+        if timeout is None:
+            timeout = config.seconds("WEIGHBRIDGE_IDLE_TIMEOUT", IDLE_TIMEOUT, self._env)
+        if connect_timeout is None:
+            connect_timeout = config.seconds(
+                "WEIGHBRIDGE_CONNECT_TIMEOUT", CONNECT_TIMEOUT, self._env
+            )
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._env = os.environ if env is None else env
-        self._lock = threading.Lock()
-        self._owner = os.getpid()
-        self._context: ssl.SSLContext | None = None
-        self._idle: dict[tuple[str, str], list[tuple[float, http.client.HTTPConnection]]] = {}
-        weakref.finalize(self, _close_all, self._idle)
+        self._trust = Trust(ca_file)
+        self._kept = Kept()
+        self._busy: set[http.client.HTTPConnection] = set()
+        self._interrupted = threading.Event()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        return self._kept.requests
 
     def close(self) -> None:
         """Closes the connections that are not in use; the pool stays usable."""
-        with self._lock:
-            _close_all(self._idle)
+        self._kept.close()
+
+    def branch(self) -> "Pool":
+        """A pool on the same kept connections that can be interrupted by itself."""
+        twin = copy(self)
+        twin._busy = set()
+        twin._interrupted = threading.Event()
+        return twin
+
+    def interrupt(self) -> None:
+        """Ends the requests that are under way, for good: whoever waits in one, or sends another,
+        gets an error at once."""
+        self._interrupted.set()
+        for connection in list(self._busy):
+            with suppress(OSError, AttributeError):
+                # Of a TLS socket too it is the plain one that another thread may shut down.
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._interrupted.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Waits, or raises `Interrupted` as soon as the pool is interrupted."""
+        if self._interrupted.wait(seconds):
+            raise Interrupted("stopped")
+
+    def reached(self, url: str) -> bool:
+        """Whether the server of `url` ever answered."""
+        return urlsplit(url).netloc in self._kept.met
 
     def open(
         self,
@@ -136,9 +178,10 @@ class Pool:
         target = _split(url)
         key = (target.scheme, target.netloc)
         source = Bytes(body) if isinstance(body, bytes) else body
-        with self._lock:
-            self.requests += 1
-        connection = None if fresh else self._kept(key)
+        if self.interrupted:
+            raise Interrupted("stopped")
+        self._kept.count()
+        connection = None if fresh else self._kept.take(key)
         if connection is not None:
             try:
                 return self._exchange(connection, key, method, target, headers, source)
@@ -161,20 +204,6 @@ class Pool:
         with self.open(method, url, headers, body, fresh=fresh) as response:
             return Reply(response.status, response.headers, response.read())
 
-    def _kept(self, key: tuple[str, str]) -> http.client.HTTPConnection | None:
-        with self._lock:
-            if self._owner != os.getpid():
-                # A forked child must not speak on its parent's connections, nor shut them down.
-                self._owner = os.getpid()
-                self._idle.clear()
-            stack = self._idle.get(key, [])
-            while stack:
-                since, connection = stack.pop()
-                if time.monotonic() - since < _IDLE_SECONDS:
-                    return connection
-                connection.close()
-        return None
-
     def _connect(self, target: SplitResult) -> http.client.HTTPConnection:
         host, port = target.hostname or "", target.port
         proxy = proxies.proxy_for(target.scheme, host, port, self._env)
@@ -182,7 +211,7 @@ class Pool:
         connection: http.client.HTTPConnection
         if target.scheme == "https":
             connection = http.client.HTTPSConnection(
-                via, via_port, timeout=self._connect_timeout, context=self._trust()
+                via, via_port, timeout=self._connect_timeout, context=self._trust.context()
             )
             if proxy:
                 connection.set_tunnel(host, port or 443, headers=dict(proxy.headers))
@@ -204,20 +233,6 @@ class Pool:
         connection.sock.settimeout(self._timeout)
         return connection
 
-    def _trust(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._context is None:
-                context = ssl.create_default_context()
-                if self._ca_file:
-                    try:
-                        context.load_verify_locations(self._ca_file)
-                    except OSError as error:
-                        raise Untrusted(
-                            f"the certificates in {self._ca_file} cannot be read: {error}"
-                        ) from error
-                self._context = context
-            return self._context
-
     def _exchange(
         self,
         connection: http.client.HTTPConnection,
@@ -234,7 +249,10 @@ class Pool:
             if proxy:
                 selector = f"http://{target.netloc}{selector}"
                 extra = dict(proxy.headers)
+        self._busy.add(connection)
         try:
+            if self.interrupted:
+                raise Interrupted("stopped")
             try:
                 _send(connection, method, selector, {**headers, **extra}, body)
             except (BrokenPipeError, ConnectionResetError):
@@ -242,78 +260,24 @@ class Pool:
                 connection.sock.settimeout(5.0)
             raw = connection.getresponse()
         except BaseException as error:
+            self._busy.discard(connection)
             connection.close()
+            if self.interrupted:
+                raise Interrupted("stopped") from error
             if isinstance(error, (OSError, http.client.HTTPException)):
                 raise Broken(f"the connection to {target.netloc} broke: {_why(error)}") from error
             raise
 
+        self._kept.met.add(target.netloc)
+
         def release(whole: bool) -> None:
-            if whole:
-                with self._lock:
-                    self._idle.setdefault(key, []).append((time.monotonic(), connection))
+            self._busy.discard(connection)
+            if whole and not self.interrupted:
+                self._kept.give(key, connection)
             else:
                 connection.close()
 
         return Response(raw, release)
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """Repeats what failed in passing: 429, 5xx, resets, timeouts; with backoff and jitter."""
-
-    attempts: int = 6
-    sleep: Callable[[float], object] = time.sleep
-    fraction: Callable[[], float] = random.random
-
-    def send(
-        self,
-        pool: Pool,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        *,
-        repeatable: bool = True,
-        server: str = "",
-    ) -> Reply:
-        """The answer to an API request, whatever its status once retries are used up."""
-        attempt = 0
-        while True:
-            attempt += 1
-            failure: RegistryError | None = None
-            reply: Reply | None = None
-            try:
-                reply = pool.send(method, url, headers, body, fresh=not repeatable)
-                delay = plan.retry_answer(
-                    reply.status,
-                    attempt,
-                    self.attempts,
-                    self.fraction(),
-                    retry_after=reply.headers.get("retry-after", ""),
-                    repeatable=repeatable,
-                )
-            except Unreachable as error:
-                failure = _helpful(error, server)
-                delay = plan.retry_delay(attempt, min(3, self.attempts), self.fraction())
-            except Broken as error:
-                failure = error
-                most = self.attempts if repeatable else 1
-                delay = plan.retry_delay(attempt, most, self.fraction())
-            if delay is not None:
-                self.sleep(delay)
-            elif reply is not None:
-                return reply
-            elif failure is not None:
-                raise failure
-
-
-def _helpful(error: Unreachable, server: str) -> Unreachable:
-    if isinstance(error.__cause__, ConnectionRefusedError):
-        return Unreachable(
-            f"nothing answers at {server or 'that address'}: is the server running? "
-            "(`weighbridge serve` starts one; `weighbridge login URL` chooses another)"
-        )
-    return error
 
 
 def _split(url: str) -> SplitResult:
@@ -340,7 +304,7 @@ def _send(
             connection.putheader(name, value)
     if body is not None or method in ("PUT", "POST", "PATCH"):
         connection.putheader("Content-Length", str(body.size if body else 0))
-    if isinstance(body, Bytes):
+    if isinstance(body, Bytes) and body.size <= _ONE_PIECE:
         connection.endheaders(body.data)
         return
     connection.endheaders()
@@ -348,7 +312,13 @@ def _send(
         body.send_through(connection.sock)
     elif body is not None:
         for block in body.blocks():
-            connection.sock.sendall(block)
+            _send_block(connection.sock, memoryview(block))
+
+
+def _send_block(sock: socket.socket, block: memoryview) -> None:
+    """Like `sendall`, whose timeout would be that of the whole block."""
+    while block:
+        block = block[sock.send(block) :]
 
 
 def _why(error: BaseException) -> str:
@@ -357,12 +327,3 @@ def _why(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return "the host name is not known"
     return str(error) or type(error).__name__
-
-
-def _close_all(
-    idle: dict[tuple[str, str], list[tuple[float, http.client.HTTPConnection]]],
-) -> None:
-    for stack in idle.values():
-        for _, connection in stack:
-            connection.close()
-    idle.clear()

@@ -15,7 +15,7 @@ from weighbridge.results import PullResult
 from weighbridge.transfer.cache import Cache
 from weighbridge.transfer.clone import Link
 from weighbridge.transfer.download import Downloader
-from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.progress import Watcher, watching
 from weighbridge.writing import Clock
 
 
@@ -48,7 +48,7 @@ def pull(
     choice: Choice,
     *,
     force: bool,
-    progress: Progress | None,
+    progress: Watcher | None,
     clock: Clock,
     link: Link = "auto",
 ) -> PullResult:
@@ -59,9 +59,9 @@ def pull(
     number, checkpoint = numbers(chosen)
     if folder is None:
         folder = Path(f"{chosen.model}-{number}" + (f"-{checkpoint}" if checkpoint else ""))
-    received = Downloader(signer(client, chosen), client.pool, progress, cache=cache).fetch(
-        wanted, folder, force=force, label=str(chosen)
-    )
+    received = Downloader(
+        signer(client, chosen), client.pool, watching(progress), cache=cache
+    ).fetch(wanted, folder, force=force, label=str(chosen))
     return PullResult(
         reference=str(chosen),
         version=number,

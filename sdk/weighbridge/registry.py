@@ -17,7 +17,7 @@ from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.clone import Link
 from weighbridge.transfer.fingerprints import Wanted
-from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.progress import Watcher
 from weighbridge.writing import Clock, Draft, publish_checkpoint, publish_version
 
 __all__ = ["PullResult", "PushResult", "Registry", "TensorData", "TensorsResult"]
@@ -69,7 +69,7 @@ class Registry:
         description: str = "",
         attributes: Mapping[str, Any] | None = None,
         provenance: types.Provenance | None = None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         dry_run: bool = False,
         create: bool = True,
         stats: bool | None = None,
@@ -79,14 +79,13 @@ class Registry:
         """Publishes files as the next version of `model` (`"project/model"`).
 
         Folders are walked, hidden files included; their content stands at the top of the version.
-        `as_name` renames a single file, or is the folder under which a single folder's content
-        stands. What the project holds already is not sent again, and a push that was interrupted
-        continues where it was when it is run again. Project and model are created if missing,
-        unless `create` is false. Nothing is visible before everything is there. Each `alias` is
-        moved to the new version afterwards. A dry run hashes and asks nothing to change: it
-        reports what the version would hold; `sent_bytes` is then 0. `stats` and `fingerprints` say
-        whether tensors are looked at meanwhile (by default they are, see `PushResult.warnings`).
-        `wait`: how many seconds its safety verdict is waited for (a minute where that holds it back).
+        `as_name` renames a single file, or is the folder for a single folder's content. What the
+        project holds already is not sent again, and an interrupted push continues when it is run
+        again. Project and model are created if missing, unless `create` is false. Nothing is visible
+        before everything is there; then each `alias` is moved to the version. A dry run reports what
+        the version would hold; `sent_bytes` is then 0. `stats` and `fingerprints` say whether tensors
+        are looked at meanwhile; `wait`, how many seconds its safety verdict is waited for (a minute
+        where that holds it back). `progress` is called with each `ProgressEvent`.
         """
         return publish_version(
             self.client,
@@ -121,7 +120,7 @@ class Registry:
         tags: Mapping[str, str] | None = None,
         *,
         as_name: str | None = None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         dry_run: bool = False,
         stats: bool | None = None,
         fingerprints: bool | None = None,
@@ -157,7 +156,7 @@ class Registry:
         parents: Iterable[str] = (),
         alias: str | Iterable[str] = (),
         provenance: types.Provenance | None = None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         create: bool = True,
         stats: bool | None = None,
         fingerprints: bool | None = None,
@@ -191,7 +190,7 @@ class Registry:
         to: PathLike | None = None,
         files: str | Iterable[str] = (),
         force: bool = False,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         exclude: str | Iterable[str] = (),
         link: Link = "auto",
     ) -> PullResult:

@@ -16,7 +16,7 @@ from weighbridge.results import PushResult
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.journal import Journal, open_journal
-from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.progress import Watcher, watching
 from weighbridge.transfer.upload import Sent, Uploader
 from weighbridge.values import metrics_of, params_of, tags_of
 from weighbridge.writing import (
@@ -28,6 +28,7 @@ from weighbridge.writing import (
     journal_folder,
     move_aliases,
     send_checkpoint,
+    stat_cache,
 )
 
 
@@ -42,7 +43,7 @@ class VersionSession:
         draft: Draft,
         *,
         resume: bool = False,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
         create: bool = True,
         wanted: Wanted | None = None,
     ) -> None:
@@ -54,7 +55,7 @@ class VersionSession:
         self._model = model
         self._draft = draft
         self._resume = resume
-        self._progress = progress
+        self._progress = watching(progress)
         self._create = create
         self._wanted = wanted or Wanted.of()
         self._claims: dict[str, Sequence[types.TensorClaim]] = {}
@@ -103,10 +104,7 @@ class VersionSession:
         sources = collect(paths, as_name)
         names.check_paths({*self._entries, *(source.name for source in sources)})
         uploader = Uploader(
-            self._client,
-            self._model.project,
-            self._journal,
-            self._progress,
+            self._client, self._model.project, self._journal, self._progress, stats=stat_cache(),
             wanted=self._wanted,
         )
         sent = uploader.send(sources, f"{self._model}@{number}")

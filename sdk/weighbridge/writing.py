@@ -26,7 +26,7 @@ from weighbridge.sources import Source
 from weighbridge.transfer import plan
 from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.journal import open_journal
-from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.progress import Progress, Watcher, Whole, watching
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.upload import Sent, Uploader, hash_all
 from weighbridge.values import metrics_of, params_of, plain, tags_of
@@ -104,7 +104,7 @@ def publish_version(
     sources: Sequence[Source],
     draft: Draft,
     *,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
     dry_run: bool = False,
     create: bool = True,
     wanted: Wanted | None = None,
@@ -117,6 +117,7 @@ def publish_version(
         return clock.result(str(model), hashed(sources, progress), 0, dry_run=True)
     draft = replace(draft, provenance=draft.provenance or provenance.collect())
     where = [f"{source.name}={source.path.absolute()}" for source in sources]
+    shown = Whole(watching(progress))
     journal = open_journal(journal_folder(), "push", client.url, str(model), draft.label, *where)
     try:
         opened = begin(client, model, journal.key, draft.label, create)
@@ -124,9 +125,10 @@ def publish_version(
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
         uploader = Uploader(
-            client, model.project, journal, progress, stats=stat_cache(), wanted=wanted
+            client, model.project, journal, shown, stats=stat_cache(), wanted=wanted
         )
         sent = uploader.send(sources, str(model))
+        shown.phase("publish")
         step = plan.resume(opened.state, opened.manifest, manifests.digest(sent.entries))
         if step == "begin":
             journal.new_key()
@@ -136,6 +138,7 @@ def publish_version(
         journal.finish()
     finally:
         journal.close()
+        shown.close()
     done = verdicts.version(client, opened, wait)
     move_aliases(client, model, done.number, draft.aliases)
     return clock.result(f"{model}@{done.number}", sent, done.number, judged=done)
@@ -151,7 +154,7 @@ def publish_checkpoint(
     name: str = "",
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
     dry_run: bool = False,
     wanted: Wanted | None = None,
     wait: float | None = 0.0,
@@ -195,19 +198,21 @@ def send_checkpoint(
     version: VersionSelector,
     sources: Sequence[Source],
     draft: types.CheckpointCommit,
-    progress: Progress | None,
+    progress: Watcher | None,
     wanted: Wanted | None = None,
 ) -> tuple[types.Checkpoint, Sent]:
     """Sends files and publishes them as the checkpoint that `draft` describes."""
     where = f"{ref.project}/{ref.model}@{version_text(version)}"
     identity = (draft.component, str(draft.step), draft.name)
+    shown = Whole(watching(progress))
     wanted = wanted or Wanted.of()
     journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
     try:
         uploader = Uploader(
-            client, ref.project, journal, progress, stats=stat_cache(), wanted=wanted
+            client, ref.project, journal, shown, stats=stat_cache(), wanted=wanted
         )
         sent = uploader.send(sources, where)
+        shown.phase("publish")
         commit = replace(
             draft,
             manifest=manifests.digest(sent.entries),
@@ -218,6 +223,7 @@ def send_checkpoint(
         journal.finish()
     finally:
         journal.close()
+        shown.close()
     return done, sent
 
 
@@ -307,9 +313,9 @@ def _commit(
     )
 
 
-def hashed(sources: Sequence[Source], progress: Progress | None) -> Sent:
+def hashed(sources: Sequence[Source], progress: Watcher | None) -> Sent:
     """What a push would publish: every file hashed, nothing sent."""
-    observer = progress or Silent()
+    observer: Progress = watching(progress)
     observer.start(sum(source.path.stat().st_size for source in sources), "dry run")
     try:
         entries = []

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,8 @@ class State:
     known: dict = field(default_factory=dict)
     """Where each part of a complete upload lies, by (project, SHA-256): key, offset, size."""
     expired: set = field(default_factory=set)
+    signed_at: float = 0.0
+    """What the server's clock says when it signs; unset, addresses tell no time."""
     discard: bool = False
     """Keep digests of parts, not their bytes."""
     before: object = None
@@ -79,7 +82,8 @@ class State:
     def inject(self, kind: str, *faults: str) -> None:
         """The next requests of a kind (`api`, `put`, `part`, `copy`, `get`) meet these faults, in order.
 
-        `503` · `gone` (404) · `drop` (acted on, no answer) · `reset` (not acted on) · `expired` · `flip` (one bit
+        `503` · `429` (wait a second)
+        · `gone` (404) · `drop` (acted on, no answer) · `reset` (not acted on) · `expired` · `flip` (one bit
         of the body) · `truncate` (half the answer) · `late` (200, then an error in the body) ·
         `other` (a copy answers another checksum) · `ok`
         """
@@ -130,6 +134,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._hang_up()
         if fault == "503":
             return self._answer(503, b"<Error><Code>SlowDown</Code></Error>")
+        if fault == "429":
+            return self._answer(429, b"<Error><Code>SlowDown</Code></Error>", {"Retry-After": "1"})
         if fault == "flip" and s3 and body:
             body = bytes([body[0] ^ 1]) + body[1:]
         if s3:
@@ -423,6 +429,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _sign(self, method, key, headers=None, **query):
         query["sig"] = secrets.token_hex(8)
+        if at := self.server.state.signed_at:
+            query["X-Amz-Date"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+            query["X-Amz-Expires"] = "3600"
         text = "&".join(f"{k}={v}" for k, v in query.items())
         url = f"{self.server.s3_url}/s3/{key}?{text}"
         return types.SignedRequest(method, url, headers or {})

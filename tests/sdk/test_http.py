@@ -14,8 +14,9 @@ from tests.sdk.fake_server import TOKEN, serving
 from weighbridge.client import Client
 from weighbridge.contract import errors
 from weighbridge.contract.errors import TransferError
-from weighbridge.http import Broken, Pool, Retries, Unreachable, Untrusted
+from weighbridge.http import Broken, Pool, Unreachable, Untrusted
 from weighbridge.proxies import proxy_for
+from weighbridge.retries import Retries
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sdk.fake_server import MIB
 from weighbridge.contract import errors
-from weighbridge.transfer.progress import Bar, Callback, Lines, duration, for_stream, size
+from weighbridge.transfer.progress import Bar, Events, Lines, duration, for_stream, size
 
 
 class Recorder:
@@ -95,6 +95,8 @@ def test_bar_shows_bytes_rate_and_what_was_reused():
     assert "10.0 MB/s" in last
     assert "4 s left" in last
     assert "reused 40.0 MB" in last
+    bar.phase("send")
+    assert " send: 60.0 MB of" in stream.getvalue()
     bar.finish()
     assert stream.getvalue().endswith("\n")
     assert stream.getvalue().count("\n") == 1
@@ -114,14 +116,105 @@ def test_lines_are_few_and_plain():
     assert "\x1b" not in stream.getvalue()
 
 
-def test_callback_gets_sums():
-    """A notebook's function gets (done, total)."""
-    calls: list = []
-    callback = Callback(lambda done, total: calls.append((done, total)))
-    callback.start(10, "x")
-    callback.advance(3, 4)
-    callback.finish()
-    assert calls == [(0, 10), (7, 10)]
+def test_a_function_is_called_with_events():
+    """A notebook's function gets what a bar shows."""
+    now, events = [0.0], []
+    meter = Events(events.append, clock=lambda: now[0])
+    meter.start(100, "x")
+    meter.phase("send")
+    for _ in range(10):
+        now[0] += 1.0
+        meter.advance(3, 1)
+    meter.finish()
+    assert [e.moved for e in events] == [0, *range(3, 31, 3), 30]
+    last = events[-1]
+    assert (last.label, last.phase, last.total, last.done) == ("x", "send", 100, 40)
+    assert (last.rate, last.left, last.seconds) == (3.0, 20.0, 10.0)
+    assert [e.finished for e in events] == [False] * 11 + [True]
+    assert last.share == 0.4
+
+
+def test_the_rate_is_that_of_the_last_seconds():
+    """What was fast an hour ago does not promise an end that never comes."""
+    now, events = [0.0], []
+    meter = Events(events.append, clock=lambda: now[0])
+    meter.start(10**9, "x")
+    for moved in [10**6] * 100 + [10**3] * 30:
+        now[0] += 1.0
+        meter.advance(moved, 0)
+    assert events[50].rate == pytest.approx(10**6)
+    assert events[-1].rate == pytest.approx(10**3)
+
+
+@pytest.mark.parametrize("given", [3, "bar", object()])
+def test_what_is_no_observer_is_refused(registry, content, given):
+    """A wrong `progress` is said before anything is sent."""
+    with pytest.raises(errors.InvalidRequest, match="progress"):
+        registry.push("p/m", content("a", 10), progress=given)
+
+
+def phases(events):
+    """The phases in the order they came."""
+    found = []
+    for event in events:
+        if event.phase and event.phase not in found[-1:]:
+            found.append(event.phase)
+    return found
+
+
+def test_phases_of_a_push_and_a_pull(registry, content, tmp_path):
+    """Each phase is told once, in order; what is there already is not sent or fetched."""
+    folder = content("m/large", 33 * MIB).parent
+    content("m/small", 1000)
+    events = []
+    registry.push("p/m", folder, progress=events.append)
+    assert phases(events) == ["hash", "send", "complete", "publish"]
+    assert [e.finished for e in events].count(True) == 1
+    assert events[-1].finished
+    assert (events[-1].moved, events[-1].reused) == (33 * MIB + 1000, 0)
+    events.clear()
+    registry.push("p/m", folder, progress=events.append)
+    assert phases(events) == ["hash", "complete", "publish"]
+    assert (events[-1].moved, events[-1].reused) == (0, 33 * MIB + 1000)
+    for expected in (["read cache", "fetch", "verify"], ["read cache", "verify"]):
+        events.clear()
+        registry.pull("p/m", tmp_path / "out", progress=events.append)
+        assert phases(events) == expected
+    events.clear()
+    registry.push_checkpoint("p/m@1", folder, 1, progress=events.append)
+    assert phases(events) == ["hash", "complete", "publish"]
+    events.clear()
+    with registry.version("p/m", progress=events.append) as version:
+        version.add(folder)
+    assert phases(events) == ["hash", "complete"]
+
+
+def test_the_last_line_says_what_was_sent_and_what_was_spared():
+    """On a terminal and in a log alike; of an unfinished transfer, of how much."""
+    for kind in (Bar, Lines):
+        for moved, phase, text in (
+            (21, "publish", "p/m: sent 21.0 MB, reused 979 MB"),
+            (21, "verify", "p/m: received 21.0 MB, reused 979 MB"),
+            (1, "send", "p/m: sent 1.0 MB, reused 979 MB of 1.0 GB"),
+        ):
+            stream = io.StringIO()
+            shown = kind(stream)
+            shown.start(10**9, "p/m")
+            shown.phase(phase)
+            shown.advance(moved * 10**6, 979 * 10**6)
+            shown.finish()
+            assert stream.getvalue().rstrip("\n").rsplit("\x1b[2K", 1)[-1] == text
+
+
+def test_lines_become_rarer():
+    """A long transfer does not fill a log."""
+    now, stream = [0.0], io.StringIO()
+    lines = Lines(stream, clock=lambda: now[0])
+    lines.start(10**9, "x")
+    for _ in range(660):
+        now[0] += 1.0
+        lines.advance(10, 0)
+    assert len(stream.getvalue().splitlines()) == 11 + 20
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ SDK = Path(__file__).resolve().parents[2] / "sdk"
 def test_public_names_are_these():
     """What users import does not change by accident."""
     assert sorted(weighbridge.__all__) == [
-        "Client", "FileChanged", "IntegrityError", "Progress", "PullResult", "PushResult",
+        "Client", "FileChanged", "IntegrityError", "Progress", "ProgressEvent", "PullResult", "PushResult",
         "Registry", "RegistryError", "TransferError", "VersionSession", "__version__",
     ]  # fmt: skip
     for name in weighbridge.__all__:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.sdk.fake_server import MIB
 from weighbridge.contract import errors
+from weighbridge.transfer import statcache
 
 
 def _fail(version, *checkpoints) -> None:
@@ -139,3 +141,17 @@ def test_number_is_not_known_before_the_block(registry):
     """A session that is not entered has no number yet."""
     with pytest.raises(errors.Conflict):
         _ = registry.version("p/m").number
+
+
+def test_a_file_that_did_not_change_is_not_read_again(registry, content, monkeypatch):
+    """Sessions, their checkpoints and pushes know each other's digests."""
+    monkeypatch.setattr(statcache, "REST", -(10**12))
+    path = content("w", 20 * MIB)
+    with registry.version("p/m", label="1") as first:
+        first.add(path)
+    monkeypatch.setattr("weighbridge.transfer.upload.Stream", None)
+    with registry.version("p/m", label="2") as second:
+        second.add(path)
+        second.checkpoint(step=1, files=path)
+    registry.push_checkpoint("p/m@2", path, 2)
+    assert second.result.sent_bytes == 0

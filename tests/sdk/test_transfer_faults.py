@@ -7,6 +7,7 @@ import pytest
 
 from tests.sdk.fake_server import MIB
 from weighbridge.contract import errors
+from weighbridge.transfer import hashing
 
 
 @pytest.mark.parametrize("kind", ["api", "put", "part"])
@@ -118,6 +119,57 @@ def test_file_that_changes_while_it_is_pushed(registry, state, content, size, ho
     assert caught.value.code == "file_changed"
     assert changed.is_set()
     assert state.ready() == []
+
+
+@pytest.mark.parametrize("size", [100, 33 * MIB])
+@pytest.mark.parametrize("how", ["chmod", "link"])
+def test_file_whose_mode_or_links_change_is_pushed_all_the_same(
+    registry, state, content, size, how
+):
+    """A chmod or a hard link during a push is no change of the file."""
+    path = content("a", size)
+
+    def touch(kind, url):
+        if touched or not url.startswith("/s3/"):
+            return
+        touched.append(path.stat().st_ctime_ns)
+        if how == "chmod":
+            path.chmod(0o600)
+        else:
+            os.link(path, path.with_name("another"))
+
+    touched: list[int] = []
+    state.before = touch
+    registry.push("p/m", path)
+    assert touched
+    assert path.stat().st_ctime_ns != touched[0]
+    assert len(state.ready()) == 1
+
+
+@pytest.mark.parametrize("changing", [False, True])
+def test_file_that_is_touched_while_it_is_read(tmp_path, changing):
+    """A chmod amid the reading is no change; bytes changed behind the times' back are one."""
+    path = tmp_path / "a"
+    path.write_bytes(bytes(33 * MIB))
+    before = path.stat()
+    blocks = []
+
+    def reading():
+        blocks.append(1)
+        if len(blocks) == 20:
+            path.chmod(0o600)
+            if changing:
+                with path.open("r+b") as stream:
+                    stream.write(b"!")
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return False
+
+    if changing:
+        with pytest.raises(errors.FileChanged):
+            hashing.hash_file(path, reading)
+    else:
+        assert hashing.hash_file(path, reading).size == 33 * MIB
+    assert len(blocks) > 20
 
 
 def test_file_that_changed_is_pushed_by_the_next_try(registry, state, content):

@@ -26,7 +26,9 @@ from weighbridge.contract.types import (
     ModelSettings,
     NewModel,
     NewProject,
+    NewUpload,
     NewVersion,
+    Part,
     PlanRequest,
     PutDone,
     VersionChanges,
@@ -78,6 +80,11 @@ def measure(stores):
     run(
         "complete (per new blob)", lambda: uploads.plan(stores, by, "vision", done),
         "a multipart upload: +1 at its plan, +1 here, +1 per part",
+    )  # fmt: skip
+    new = NewUpload(50 * 1024**2, 1, (Part(1, digest, 16 * 1024**2),))
+    run(
+        "open a multipart upload", lambda: uploads.start(stores, by, "vision", new),
+        "one that was left of the file is looked for: +1 LIST of parts per upload that began alike",
     )  # fmt: skip
     run("plan (per blob that is there)", lambda: uploads.plan(stores, by, "vision", want))
     request = VersionCommit(manifests.digest([entry]), (entry,), metrics={"accuracy": 0.9})

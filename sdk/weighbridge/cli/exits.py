@@ -8,6 +8,7 @@ UNEXPECTED = 9
 HELD = 10
 INTERRUPTED = 130
 PIPE = 141
+TERMINATED = 143
 
 BY_ERROR: dict[type[errors.RegistryError], int] = {
     errors.InvalidRequest: USAGE,
@@ -41,6 +42,7 @@ MEANINGS: dict[int, str] = {
     HELD: "Held back by the project's safety policy: blocked, or still being checked.",
     INTERRUPTED: "Interrupted by Ctrl-C.",
     PIPE: "Whoever read the output stopped reading (quiet).",
+    TERMINATED: "A transfer was ended by SIGTERM; run it again, it resumes.",
 }
 
 

@@ -4,9 +4,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TextIO
 
-from weighbridge.cli import exits
+from weighbridge.cli import exits, interrupts
 from weighbridge.cli.commands import BY_NAME, COMMANDS, GROUPS, Command, families
 from weighbridge.cli.context import Connect, Context, real
 from weighbridge.cli.screen import Screen, clean
@@ -18,7 +19,14 @@ _LEADING = ("--debug",)
 def entry() -> None:
     """`weighbridge` on the command line."""
     legible()
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt as error:
+        code = interrupts.code(error)
+    if code in (exits.INTERRUPTED, exits.TERMINATED):
+        # All is said; what still waits for a name or a connection must not hold up the end.
+        os._exit(code)
+    sys.exit(code)
 
 
 def legible() -> None:
@@ -34,7 +42,8 @@ def main(
     stdin: TextIO | None = None,
 ) -> int:
     """Runs one command line and answers its exit code. Raises nothing but bugs of its own."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = list(given)
     screen = Screen.on(sys.stdout, sys.stderr)
     debug = "--debug" in words
     chosen: Command | None = None
@@ -54,19 +63,16 @@ def main(
             screen.out.write(family(words[0]))
             screen.out.flush()
             return 0 if rest else exits.USAGE
-        code = _run(chosen, rest, Context(screen, stdin or sys.stdin, connect))
+        with interrupts.terminable() if chosen.resumes else nullcontext():
+            code = _run(chosen, rest, Context(screen, stdin or sys.stdin, connect))
         screen.out.flush()
         return code
     except BrokenPipeError:
         _silence(screen.out)
         return exits.PIPE
-    except KeyboardInterrupt:
-        again = (
-            "; run the same command again to resume, what is stored already is not moved again"
-            if chosen is not None and chosen.resumes
-            else ""
-        )
-        return _fail(screen, f"interrupted{again}", exits.INTERRUPTED)
+    except KeyboardInterrupt as error:
+        resumes = chosen is not None and chosen.resumes
+        return _fail(screen, interrupts.text(error, given, resumes), interrupts.code(error))
     except RegistryError as error:
         if debug:
             traceback.print_exc(file=screen.err)
@@ -144,7 +150,8 @@ def overview() -> str:
         "  weighbridge push vision/digits model.safetensors --metric accuracy=0.97",
         "  weighbridge pull vision/digits@production --to model",
         "",
-        "`weighbridge COMMAND --help` says more. Exit codes: "
+        "`weighbridge COMMAND --help` says more.",
+        "Exit codes: "
         + ", ".join(f"{code}" for code in exits.MEANINGS)
         + " (docs/cli.md).",
     ]

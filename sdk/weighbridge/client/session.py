@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from weighbridge.contract import codec, errors, references
 from weighbridge.contract.references import CheckpointSelector, VersionSelector
-from weighbridge.http import Pool, Retries
+from weighbridge.http import Pool
+from weighbridge.retries import Retries
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
@@ -47,6 +49,13 @@ class Session:
         self.pool = pool or Pool(ca_file or "")
         self.retries = retries or Retries()
         self._token = token
+
+    def branch(self) -> Self:
+        """A client whose requests can be interrupted by themselves (`pool.interrupt`); it shares
+        connections with this one."""
+        twin = copy(self)
+        twin.pool = self.pool.branch()
+        return twin
 
     def close(self) -> None:
         """Closes the connections that are not in use."""

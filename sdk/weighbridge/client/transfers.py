@@ -26,9 +26,12 @@ class Transfers(Session):
             types.LookAnswer, "POST", "projects", project, "uploads", "look", body=body
         )
 
-    def open_upload(self, project: str, size: int, scheme: int) -> types.Upload:
-        """Opens a multipart upload of a file whose digest is not known yet."""
-        body = types.NewUpload(size, scheme)
+    def open_upload(
+        self, project: str, size: int, scheme: int, parts: Iterable[types.Part] = ()
+    ) -> types.Upload:
+        """Opens a multipart upload of a file whose digest is not known yet, or finds one that was
+        left of it by its first `parts`."""
+        body = types.NewUpload(size, scheme, tuple(parts))
         return self.call(types.Upload, "POST", "projects", project, "uploads", "open", body=body)
 
     def sign_parts(
@@ -37,9 +40,11 @@ class Transfers(Session):
         upload: str,
         parts: Iterable[types.Part],
         sendonly: bool = False,
+        keep: bool = False,
     ) -> types.PartsPlan:
-        """What to do for each of up to 1,000 parts; with `sendonly`, no copies are offered."""
-        body = types.PartsRequest(tuple(parts), sendonly)
+        """What to do for each of up to 1,000 parts; with `sendonly`, no copies are offered; with
+        `keep`, `Conflict` where the upload holds other bytes."""
+        body = types.PartsRequest(tuple(parts), sendonly, keep)
         at = ("projects", project, "uploads", upload, "parts")
         return self.call(types.PartsPlan, "POST", *at, body=body)
 

@@ -6,20 +6,24 @@ from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
-from weighbridge.contract.errors import TransferError
+from weighbridge.http import Interrupted as Interrupted
 
 _GRACE = 2.0
 
 
-class Interrupted(TransferError):
-    """The work was stopped because something else failed."""
+def _nothing() -> None:
+    pass
 
 
 class Crew:
     """Runs tasks in `workers` threads. Use it in a `with` block: leaving it waits for all tasks,
-    or, after an exception, drops those that have not begun and tells the others to stop."""
+    or, after an exception, drops those that have not begun and tells the others to stop; `cut` is
+    called then, to end what they wait for."""
 
-    def __init__(self, workers: int, name: str) -> None:
+    def __init__(self, workers: int, name: str, cut: Callable[[], object] = _nothing) -> None:
+        self._cut = cut
+        self.said = ""
+        """What a store's last refusal told of clocks; see `skew`."""
         self._most_waiting = 2 * workers
         self._tasks: deque[Callable[[], None]] = deque()
         self._change = threading.Condition()
@@ -61,6 +65,7 @@ class Crew:
             self._tasks.clear()
             self._stop.set()
             self._change.notify_all()
+        self._cut()
 
     def stopping(self) -> bool:
         """Whether tasks should give up."""
@@ -95,6 +100,8 @@ class Crew:
                     self._stop.set()
                 self._closed = True
                 self._change.notify_all()
+            if self._stop.is_set():
+                self._cut()
             # A thread that is stuck in a dead connection must not hold up the error.
             deadline = time.monotonic() + _GRACE
             for thread in self._threads:
@@ -130,3 +137,5 @@ class Crew:
                     self._tasks.clear()
                     self._stop.set()
                 self._change.notify_all()
+            if failure is not None:
+                self._cut()

@@ -20,7 +20,7 @@ from weighbridge.transfer import places, plan, ranges, target
 from weighbridge.transfer.cache import Cache
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.partial import Partial
-from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.progress import PULL, Progress, Silent
 from weighbridge.transfer.tally import Tally
 
 WORKERS = 8
@@ -51,7 +51,7 @@ class Downloader:
         cache: Cache | None = None,
     ) -> None:
         self._sign = sign
-        self._pool = pool
+        self._home = self._pool = pool
         self._progress = progress or Silent()
         self._workers = workers
         self._cache = cache
@@ -67,9 +67,12 @@ class Downloader:
         """Brings `files` under `folder`. Before anything is written, every target is looked at:
         one that holds other content is an error unless `force`."""
         files = checked(files)
-        self._tally = Tally(self._progress)
+        total = sum(entry.size for entry in files)
+        self._tally = Tally(self._progress, total, PULL)
         self._wrong.clear()
-        self._progress.start(sum(entry.size for entry in files), label)
+        self._pool = self._home.branch()
+        self._progress.start(total, label)
+        self._tally.begin()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             missing = self._missing(files, folder, force)
@@ -87,6 +90,9 @@ class Downloader:
                 self._cache.trim()
         except OSError as error:
             raise TransferError(f"a file cannot be written: {error}") from error
+        except KeyboardInterrupt as error:
+            error.add_note(self._tally.so_far(total, "here"))
+            raise
         finally:
             self._progress.finish()
         return Received(self._tally.sent_bytes, self._tally.reused_bytes)
@@ -95,7 +101,9 @@ class Downloader:
         standing = [target.place(folder, entry.path) for entry in files]
         there = [(p, e) for p, e in zip(standing, files, strict=True) if target.occupied(p)]
         same: set[str] = set()
-        with ThreadPoolExecutor(_HASHERS, thread_name_prefix="weighbridge-read") as pool:
+        pool = ThreadPoolExecutor(_HASHERS, thread_name_prefix="weighbridge-read")
+        patient = True
+        try:
             found = pool.map(lambda pair: self._present(*pair), there)
             for (place, entry), equal in zip(there, found, strict=True):
                 if equal:
@@ -103,6 +111,11 @@ class Downloader:
                     self._tally.reused(entry.size)
                 elif not force:
                     raise target.refuse(place)
+        except KeyboardInterrupt:
+            patient = False
+            raise
+        finally:
+            pool.shutdown(wait=patient, cancel_futures=True)
         return [entry for entry in files if entry.path not in same]
 
     def _present(self, place: Path, entry: FileEntry) -> bool:
@@ -135,7 +148,7 @@ class Downloader:
             self._again = []
             before = self._tally.sent_bytes
             try:
-                with Crew(self._workers, "fetch") as crew:
+                with Crew(self._workers, "fetch", self._pool.interrupt) as crew:
                     self._submit(crew, files, folder, force)
             finally:
                 for file in self._open:
@@ -145,7 +158,8 @@ class Downloader:
             strikes = 0 if self._tally.sent_bytes > before else strikes + 1
             if files and strikes >= _STRIKES:
                 raise TransferError(
-                    f"the store refuses {files[0].path} with every new request; is its clock right?"
+                    f"the store refuses {files[0].path} with every new request; "
+                    f"{crew.said or 'is its clock right?'}"
                 )
 
     def _submit(self, crew: Crew, files: Sequence[FileEntry], folder: Path, force: bool) -> None:
@@ -163,7 +177,7 @@ class Downloader:
         blob = parse_blob(entry.blob)
         parts: tuple[Part, ...] = ()
         if item.parts is not None and blob.parts:
-            parts = ranges.part_list(self._pool, item.parts, blob)
+            parts = ranges.part_list(self._pool, item.parts, blob, crew)
         file = Partial(entry, blob, target.place(folder, entry.path), parts)
         self._open = [*(other for other in self._open if other.busy), file]
         spans = file.begin()
@@ -186,8 +200,10 @@ class Downloader:
         if not left.stale:
             try:
                 file.wrote(span, self._get(crew, file, span, request))
-            except ranges.Expired:
+                self._tally.landed(span.size)
+            except ranges.Expired as error:
                 left.stale = True
+                crew.said = error.message
             except IntegrityError:
                 if len(file.reading.ranges) == 1:
                     file.discard()

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,6 +21,7 @@ from weighbridge.transfer.layout import layout
 
 BLOCK = 1024 * 1024
 _AHEAD = 4
+_LOOKS = 3
 
 
 class Hash(Protocol):
@@ -42,7 +43,11 @@ class Stamp:
     inode: int
     device: int
     changed: int = 0
-    """When anything about it changed, which no program can set back."""
+    """When anything about it changed, its mode and its links too, which no program can set back."""
+
+    def alike(self, other: "Stamp") -> bool:
+        """Whether the two differ at most in `changed`, as after a chmod or a hard link."""
+        return replace(self, changed=0) == replace(other, changed=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,9 @@ def open_same(path: Path, expected: Stamp) -> FileIO:
         stream = path.open("rb", buffering=0)
     except OSError as error:
         raise FileChanged(f"{path} cannot be read any more: {error.strerror or error}") from None
-    if stamp(stream) != expected:
+    if not stamp(stream).alike(expected):
+        # What is read here is verified by its digest: a file that was changed behind its times' back
+        # does not pass.
         stream.close()
         raise changed(path)
     return stream
@@ -138,7 +145,7 @@ def hash_file(
             digest = Sha256(whole.hexdigest())
         else:
             digest = _hash_span(stream, path, Span(1, 0, before.size), observe)
-        check_end(stream, path, before)
+        check_end(stream, path, before, digest)
     return hashed(path, before, digest, parts, how.scheme)
 
 
@@ -149,10 +156,26 @@ def hashed(path: Path, before: Stamp, whole: Sha256, parts: Sequence[Part], sche
     return Hashed(path, before, whole, blob, tuple(parts), scheme)
 
 
-def check_end(stream: FileIO, path: Path, before: Stamp) -> None:
-    """`FileChanged` unless the file ends where it was read to, and is what it was."""
-    if stream.read(1) or stamp(stream) != before:
+def check_end(stream: FileIO, path: Path, before: Stamp, sha256: str) -> None:
+    """`FileChanged` unless the file ends where it was read to, and is what it was: `sha256`."""
+    if stream.read(1) or not unchanged(path, before, sha256, stamp(stream)):
         raise changed(path)
+
+
+def unchanged(path: Path, before: Stamp, sha256: str, now: Stamp | None) -> bool:
+    """Whether the file that was read as `sha256` is still that. Where its stamp leaves open whether
+    only its mode or its links changed, or its bytes and then its times, it is read again."""
+    for _ in range(_LOOKS):
+        if now == before:
+            return True
+        try:
+            same = now is not None and now.alike(before) and same_content(path, now.size, sha256)
+        except OSError:
+            return False
+        if not same or now is None:
+            return False
+        before, now = now, stamp_at(path)
+    return now == before
 
 
 def _hash_span(

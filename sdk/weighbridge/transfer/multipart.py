@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,10 @@ from weighbridge.transfer.hashing import Hashed, Stamp
 from weighbridge.transfer.journal import Journal
 from weighbridge.transfer.memory import Memory
 from weighbridge.transfer.tally import Tally
+
+_SPOILS = 2
+_LAST = 100
+"""Of very many parts that are known, the first ones and so many of the last are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Upload:
     stamp: Stamp
     identifier: str
     remembered: str
+    keep: bool = False
+    """Another client opened it, and may still be at it: what it sent is not replaced."""
     file: Hashed | None = None
     left: int = 0
     stale: bool = False
@@ -70,6 +77,7 @@ class Multiparts:
         self._again = again
         self._sendonly: set[tuple[Path, int]] = set()
         self._refused: set[tuple[Path, int]] = set()
+        self._spoils: Counter[Path] = Counter()
         self.crew = crew
         self.memory = Memory()
         self.familiar = False
@@ -90,11 +98,16 @@ class Multiparts:
                 return False
         return True
 
-    def open(self, path: Path, stamp: Stamp, scheme: int, remembered: str) -> Upload:
-        """Opens an upload of a file that is not read to its end yet."""
-        opened = self._client.open_upload(self._project, stamp.size, scheme)
+    def open(
+        self, path: Path, stamp: Stamp, scheme: int, remembered: str, known: Sequence[Ready]
+    ) -> Upload:
+        """Opens an upload of a file that is not read to its end yet, of which these first parts are
+        known; or goes on with one that was left of it, on this machine or another."""
+        parts = [item.part for item in known[: plan.PLAN_BLOBS - _LAST]]
+        parts += [item.part for item in known[len(parts) :][-_LAST:]]
+        opened = self._client.open_upload(self._project, stamp.size, scheme, parts)
         self._journal.upload_began(remembered, opened.upload)
-        return Upload(path, stamp, opened.upload, remembered)
+        return Upload(path, stamp, opened.upload, remembered, keep=opened.resumed)
 
     def remembered(self, path: Path, stamp: Stamp, name: str) -> Upload | None:
         """The upload that an interrupted push left under this name."""
@@ -119,7 +132,11 @@ class Multiparts:
                     continue
                 try:
                     answer = self._client.sign_parts(
-                        self._project, upload.identifier, [item.part for item in page], only
+                        self._project,
+                        upload.identifier,
+                        [item.part for item in page],
+                        only,
+                        upload.keep,
                     )
                 except (NotFound, Gone, Conflict):
                     # The upload was completed or swept meanwhile: a new plan tells which.
@@ -208,7 +225,8 @@ class Multiparts:
 
     def _complete(self, upload: Upload, file: Hashed) -> None:
         """Joins the parts; if some are missing or the upload is gone, the file goes round again."""
-        if hashing.stamp_at(upload.path) != upload.stamp:
+        now = hashing.stamp_at(upload.path)
+        if not hashing.unchanged(upload.path, upload.stamp, file.sha256, now):
             raise hashing.changed(upload.path)
         if upload.stale:
             self._again(file)
@@ -220,12 +238,20 @@ class Multiparts:
             self._again(file)
         except IntegrityError as error:
             if not error.details.get("missing"):
-                raise
+                self._spoiled(upload, error)
             self._again(file)
         except Conflict:
             self._again(file)
         else:
             self._journal.settled(upload.remembered)
+
+    def _spoiled(self, upload: Upload, error: IntegrityError) -> None:
+        """The upload holds other parts than these: another client, which went on with it, had another
+        file after all. What is sent under a new one is only ours."""
+        self._spoils[upload.path] += 1
+        if not error.details.get("blob") or self._spoils[upload.path] > _SPOILS:
+            raise error
+        self._journal.settled(upload.remembered)
 
 
 def open_name(path: Path, size: int, scheme: int, spans: Sequence[Span]) -> str:

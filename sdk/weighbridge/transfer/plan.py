@@ -19,6 +19,7 @@ from weighbridge.contract.cuts import cuts as cuts
 from weighbridge.contract.cuts import part_size as part_size
 from weighbridge.contract.digests import BlobDigest, Sha256
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.transfer import skew
 
 T = TypeVar("T")
 
@@ -36,7 +37,11 @@ SIGN_PARTS = 256
 """Parts signed at a time: late enough not to expire, few enough requests."""
 BACKOFF = 0.1
 BACKOFF_CAP = 10.0
+ASKED_CAP = 60.0
 RETRIED = frozenset({429, 500, 502, 503, 504})
+PASSING = RETRIED | {408, 409, 425}
+"""What a store may answer in passing."""
+PASSING_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"})
 
 
 def blob_of(
@@ -110,15 +115,27 @@ def to_send(
     return tuple(send), tuple(held)
 
 
-def retry_delay(attempt: int, most: int, fraction: float) -> float | None:
+def retry_delay(
+    attempt: int, most: int, fraction: float, *, retry_after: str = "", now: float | None = None
+) -> float | None:
     """Seconds to wait after the failed `attempt` (from 1), or None to give up.
 
     Full jitter: `fraction` (0 to 1) of an exponentially growing bound, so that many clients that
-    failed together do not come back together.
+    failed together do not come back together. Never less than a `Retry-After` header asks, up to a
+    minute: seconds, or a date, which `now` (epoch seconds) is compared with.
     """
     if attempt >= most:
         return None
-    return min(BACKOFF_CAP, BACKOFF * 2.0 ** min(attempt, 30)) * fraction
+    delay = min(BACKOFF_CAP, BACKOFF * 2.0 ** min(attempt, 30)) * fraction
+    return max(delay, min(_asked(retry_after, now), ASKED_CAP))
+
+
+def _asked(retry_after: str, now: float | None) -> float:
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:6])
+    until = skew.when(text) if text else None
+    return 0.0 if until is None or now is None else max(0.0, until - now)
 
 
 def retry_answer(
@@ -128,16 +145,13 @@ def retry_answer(
     fraction: float,
     *,
     retry_after: str = "",
+    now: float | None = None,
     repeatable: bool = True,
 ) -> float | None:
     """Seconds until a request that was answered `status` is repeated, or None to accept it."""
     if status not in RETRIED or (not repeatable and status not in (429, 503)):
         return None
-    delay = retry_delay(attempt, most, fraction)
-    if delay is None:
-        return None
-    asked = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
-    return max(delay, min(asked, 60.0))
+    return retry_delay(attempt, most, fraction, retry_after=retry_after, now=now)
 
 
 Step = Literal["done", "retry", "again", "reread", "refused"]
@@ -153,11 +167,11 @@ def after_put(status: int, code: str) -> Step:
     if status in (200, 201, 204, 412):
         # 412: the key is there already, so an earlier PUT whose answer was lost succeeded.
         return "done"
-    if code in ("RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"):
+    if code in PASSING_CODES:
         return "retry"
     if status in (401, 403, 404) or code in ("ExpiredToken", "NoSuchUpload", "AccessDenied"):
         return "again"
-    if status in (408, 409, 425) or status in RETRIED:
+    if status in PASSING:
         return "retry"
     if status == 400:
         return "reread"

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Callable
 
 from weighbridge.contract import cuts, digests
@@ -9,11 +10,12 @@ from weighbridge.contract.digests import BlobDigest
 from weighbridge.contract.errors import IntegrityError, RegistryError, TransferError
 from weighbridge.contract.types import Part, SignedRequest
 from weighbridge.http import Broken, Pool, Response, Unreachable
-from weighbridge.transfer import hashing, plan
+from weighbridge.transfer import hashing, plan, skew
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.plan import Span
 
 ATTEMPTS = 8
+LISTS = 5
 WRONG = 3
 """So often may a part arrive with another digest than its own."""
 
@@ -22,7 +24,8 @@ Take = Callable[[int, memoryview], None]
 
 
 class Expired(TransferError):
-    """The store does not take the signed request any more: ask for a new one."""
+    """The store does not take the signed request any more: ask for a new one. Its message tells of
+    clocks, if they differ."""
 
 
 def fetch(
@@ -47,13 +50,21 @@ def fetch(
     )
 
 
-def part_list(pool: Pool, request: SignedRequest, blob: BlobDigest) -> tuple[Part, ...]:
+def part_list(
+    pool: Pool, request: SignedRequest, blob: BlobDigest, crew: Crew | None = None
+) -> tuple[Part, ...]:
     """The parts of a blob, proved by its id; none if they cannot be had."""
-    for _ in range(WRONG):
+    asked = ""
+    for attempt in range(LISTS):
+        if attempt:
+            fraction = random.random()  # noqa: S311 - jitter
+            delay = plan.retry_delay(attempt, LISTS, fraction, retry_after=asked, now=time.time())
+            (crew or pool).pause(delay or 0.0)
         try:
             answer = pool.send("GET", request.url, request.headers)
             if answer.status in (401, 403, 404):
                 return ()
+            asked = answer.headers.get("retry-after", "")
             parts = cuts.decode(answer.body) if answer.status == 200 else ()
         except (Broken, Unreachable, IntegrityError):
             continue
@@ -82,13 +93,15 @@ def _fetch(
         crew.check()
         attempt += 1
         start = at
+        asked = ""
         failure: RegistryError
         try:
             headers = {**request.headers, "Range": f"bytes={at}-{end - 1}"}
             with pool.open("GET", request.url, headers) as answer:
+                asked = answer.headers.get("retry-after", "")
                 if answer.status in (401, 403):
                     answer.read()
-                    raise Expired(f"the request for {path} expired")
+                    raise Expired(skew.text(request.url, answer.headers.get("date", "")))
                 failure = _refusal(answer, path, at, size)
                 if not failure.message:
                     while at < end:
@@ -104,7 +117,7 @@ def _fetch(
                         answer.readinto(memoryview(bytearray(1)))
                         break
                     failure = Broken(f"{path} ended {end - at} bytes early")
-                elif answer.status not in plan.RETRIED:
+                elif answer.status not in plan.PASSING:
                     raise failure
         except (Broken, Unreachable) as error:
             if at == end:
@@ -112,7 +125,8 @@ def _fetch(
             failure = error
         if at > start:
             attempt = 1
-        delay = plan.retry_delay(attempt, ATTEMPTS, random.random())  # noqa: S311 - jitter
+        fraction = random.random()  # noqa: S311 - jitter
+        delay = plan.retry_delay(attempt, ATTEMPTS, fraction, retry_after=asked, now=time.time())
         if delay is None:
             raise failure
         crew.pause(delay)

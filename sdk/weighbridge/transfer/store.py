@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import IntegrityError, TransferError
 from weighbridge.contract.types import SignedRequest
 from weighbridge.http import Broken, Pool, Unreachable
-from weighbridge.transfer import hashing, plan
+from weighbridge.transfer import hashing, plan, skew
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.hashing import Stamp
 
@@ -99,6 +100,7 @@ def put(
     while True:
         crew.check()
         attempt += 1
+        asked = ""
         failure: Exception
         try:
             body = chunk.body(count)
@@ -110,6 +112,9 @@ def put(
                 reply = pool.send("PUT", request.url, request.headers, body)
             code = _found(_CODE, reply.body)
             step = plan.after_put(reply.status, code)
+            asked = reply.headers.get("retry-after", "")
+            if step == "again":
+                crew.said = skew.text(request.url, reply.headers.get("date", ""))
             failure = TransferError(
                 f"the store refused {path}: {reply.status} {code} "
                 f"{_found(_MESSAGE, reply.body)}".strip()
@@ -130,7 +135,9 @@ def put(
             return "again"
         delay = None
         if step == "retry":
-            delay = plan.retry_delay(attempt, ATTEMPTS, fraction())
+            delay = plan.retry_delay(
+                attempt, ATTEMPTS, fraction(), retry_after=asked, now=time.time()
+            )
         if delay is None:
             raise failure
         crew.pause(delay)
@@ -154,19 +161,26 @@ def copy(
     while True:
         crew.check()
         attempt += 1
+        asked = ""
         try:
             reply = pool.send("PUT", request.url, request.headers, b"")
+            asked = reply.headers.get("retry-after", "")
             # The store may find out that it failed when it has already said 200.
             code = _found(_CODE, reply.body)
             if reply.status == 200 and not code:
                 found = _found(_CHECKSUM, reply.body)
                 return "done" if found == to_base64(sha256) else "send"
             if reply.status in (401, 403):
+                crew.said = skew.text(request.url, reply.headers.get("date", ""))
                 return "again"
-            passing = reply.status in plan.RETRIED or code in ("InternalError", "SlowDown")
+            passing = reply.status in plan.PASSING or code in plan.PASSING_CODES
         except (Broken, Unreachable):
             passing = True
-        delay = plan.retry_delay(attempt, ATTEMPTS, fraction()) if passing else None
+        delay = None
+        if passing:
+            delay = plan.retry_delay(
+                attempt, ATTEMPTS, fraction(), retry_after=asked, now=time.time()
+            )
         if delay is None:
             return "send"
         crew.pause(delay)

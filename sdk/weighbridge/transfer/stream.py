@@ -66,7 +66,7 @@ class Stream:
                     left = len(self._layout.spans) - len(parts)
                     if left and len(self._waiting) >= self._batch(len(parts), left):
                         self._ask()
-                hashing.check_end(stream, self._path, self._stamp)
+                hashing.check_end(stream, self._path, self._stamp, whole.hexdigest())
                 self._answered()
         digest = Sha256(whole.hexdigest())
         return hashing.hashed(self._path, self._stamp, digest, parts, self._layout.scheme)
@@ -144,6 +144,9 @@ class Stream:
         if uploads.known(batch):
             uploads.release(batch)
         else:
-            self.upload = uploads.open(self._path, self._stamp, self._layout.scheme, self._name())
-            uploads.submit(self.upload, [*self._passed, *batch])
+            known = [*self._passed, *batch]
+            self.upload = uploads.open(
+                self._path, self._stamp, self._layout.scheme, self._name(), known
+            )
+            uploads.submit(self.upload, known)
         self._passed += bare

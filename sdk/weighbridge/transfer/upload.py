@@ -59,7 +59,7 @@ class Uploader:
         stats: StatCache | None = None,
         wanted: Wanted = NOTHING,
     ) -> None:
-        self._client = client
+        self._home = self._client = client
         self._project = project
         self._journal = journal
         self._progress = progress or Silent()
@@ -75,10 +75,16 @@ class Uploader:
     def send(self, sources: Sequence[Source], label: str = "push") -> Sent:
         """Stores every file that the project does not hold yet. Raises `FileChanged`, and leaves
         what was stored so far for the next try, if one changes meanwhile."""
-        self._tally = Tally(self._progress)
-        self._progress.start(sum(_size(source) for source in sources), label)
+        total = sum(_size(source) for source in sources)
+        self._tally = Tally(self._progress, total)
+        self._client = self._home.branch()
+        self._progress.start(total, label)
+        self._tally.begin()
         try:
             entries = self._send(sources)
+        except KeyboardInterrupt as error:
+            error.add_note(self._tally.so_far(total, "stored"))
+            raise
         finally:
             self._progress.finish()
         tally = self._tally
@@ -91,7 +97,7 @@ class Uploader:
         seen: set[str] = set()
         waiting: list[Hashed] = []
         waiting_bytes = 0
-        with Crew(self._workers, "send") as crew:
+        with Crew(self._workers, "send", self._client.pool.interrupt) as crew:
             uploads = Multiparts(
                 self._client, self._project, self._journal, self._tally, crew, self._send_again
             )
@@ -159,9 +165,9 @@ class Uploader:
                 delay = plan.retry_delay(strikes, _STRIKES, 1.0)
                 if delay is None:
                     file = next(iter(self._again.values()))
+                    why = uploads.crew.said or "is its clock right, and may the server sign for it?"
                     raise TransferError(
-                        f"the store refuses {file.path} with every new request; "
-                        "is its clock right, and may the server sign for it?"
+                        f"the store refuses {file.path} with every new request; {why}"
                     )
                 uploads.crew.pause(delay)
 
@@ -276,6 +282,7 @@ def hash_all(
         return stopped.is_set() or (crew is not None and crew.stopping())
 
     pool = ThreadPoolExecutor(_HASHERS, thread_name_prefix="weighbridge-read")
+    patient = True
     try:
         queue = iter(sources)
         ready: SimpleQueue[tuple[Source, Future[Hashed]]] = SimpleQueue()
@@ -290,13 +297,14 @@ def hash_all(
             source, future = ready.get()
             running -= 1
             yield source, future.result()
-    except BaseException:
+    except BaseException as error:
         if crew is not None:
             crew.stop()
+        patient = isinstance(error, Exception)
         raise
     finally:
         stopped.set()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=patient, cancel_futures=True)
 
 
 def _announce(

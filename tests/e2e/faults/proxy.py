@@ -47,6 +47,8 @@ class Event:
     fault: str
     place: float = 0.0
     status: int = 0
+    answered: bool = False
+    """The whole answer went out."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,40 @@ class Way:
 
 
 @dataclass(slots=True)
+class Gate:
+    """Once closed, it lets so many more requests pass and holds all others, which never arrive."""
+
+    passing: int | None = None
+    hanging: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def close(self, passing):
+        """Holds what comes after `passing` more requests."""
+        with self.lock:
+            self.passing, self.hanging, self.opened = passing, 0, threading.Event()
+
+    def open(self):
+        """Ends what is held, and lets everything pass."""
+        with self.lock:
+            self.passing = None
+            self.opened.set()
+
+    def enter(self):
+        """The turn of one request."""
+        with self.lock:
+            opened = self.opened
+            if self.passing is None:
+                return
+            self.passing -= 1
+            if self.passing >= 0:
+                return
+            self.hanging += 1
+        opened.wait(120)
+        raise Reset
+
+
+@dataclass(slots=True)
 class FaultyS3:
     """The running proxy."""
 
@@ -89,6 +125,7 @@ class FaultyS3:
     events: list[Event] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     ways: dict[str, Way] = field(default_factory=dict)
+    gate: Gate = field(default_factory=Gate)
 
     def event(self, method, path, part, span, size):
         """The next request, and what becomes of it."""
@@ -200,6 +237,7 @@ class Connection:
             first, _, last = fields["range"].removeprefix("bytes=").partition("-")
             span = int(first), int(last) if last else sys.maxsize
         event = self.proxy.event(method, where.path, part, span, size)
+        self.proxy.gate.enter()
         if event.fault in REFUSALS:
             for _ in self.stream.body(size):
                 pass
@@ -237,6 +275,7 @@ class Connection:
             self.client.sendall(reply if length is not None else once(reply))
             for block in spoiled(answer.body(length), int(event.place * (length or 0)), downward):
                 self.client.sendall(block)
+            event.answered = True
             if event.fault == "truncated" or length is None:
                 raise Reset
 
@@ -290,6 +329,7 @@ def faulty_s3(upstream: str, seed: int, share: float = 0.05) -> Iterator[FaultyS
     try:
         yield proxy
     finally:
+        proxy.gate.open()
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from weighbridge.cli import exits
+from weighbridge.cli.interrupts import Terminated
 from weighbridge.cli.main import main
 from weighbridge.cli.screen import Screen
 from weighbridge.contract import errors
@@ -109,11 +111,25 @@ def test_a_bug_is_one_line_and_debug_shows_where(folder, capsys):
 )
 def test_an_interruption_says_how_to_resume(folder, capsys, words, resumes):
     """Ctrl-C ends with 130; a transfer says that the same command continues it."""
-    assert main(words, connect=_failing(KeyboardInterrupt())) == 130
-    text = capsys.readouterr().err
-    assert text.startswith("weighbridge: error: interrupted")
-    assert ("run the same command again" in text) is resumes
-    assert text.count("\n") == 1
+    for error, code, said in (
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated(), 143, "terminated"),
+    ):
+        assert main(words, connect=_failing(error)) == code
+        again = f": run again: weighbridge {shlex.join(words)}" if resumes else ""
+        assert capsys.readouterr().err == f"weighbridge: error: {said}{again}\n"
+
+
+def test_an_interruption_says_what_is_stored_and_quotes_the_command(folder, capsys):
+    """The line can be pasted into a shell, whatever the names."""
+    words = ["push", "vision/digits", "my model.bin", "--metric", "a=1"]
+    error = KeyboardInterrupt()
+    error.add_note("412 MB of 1.0 GB are stored")
+    assert main(words, connect=_failing(error)) == 130
+    assert capsys.readouterr().err == (
+        "weighbridge: error: interrupted: 412 MB of 1.0 GB are stored; run again: "
+        "weighbridge push vision/digits 'my model.bin' --metric a=1\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PartsRequest:
-    """Parts to sign: 1,000 at most per request. With `sendonly`, no copies are offered."""
+    """Parts to sign: 1,000 at most per request. With `sendonly`, no copies are offered. With `keep`, a
+    part that the upload holds with other bytes is a `conflict` and stays; else it is replaced."""
 
     parts: tuple[Part, ...]
     sendonly: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +118,24 @@ class LookAnswer:
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """Opens a multipart upload whose digest is not known yet; `scheme` is that of its cuts."""
+    """Opens a multipart upload whose digest is not known yet; `scheme` is that of its cuts.
+
+    `parts` are those that are known so far, 1,000 at most, the first one among them: with these, an
+    upload that was left of the same file is gone on with.
+    """
 
     size: int
     scheme: int
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An open multipart upload."""
+    """An open multipart upload. `resumed`: it was there, and holds some of the parts; its other parts
+    are asked for with `keep`, because another client may be at it."""
 
     upload: str
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
