@@ -146,7 +146,7 @@ class Pool:
         gets an error at once."""
         self._interrupted.set()
         for connection in list(self._busy):
-            with suppress(OSError, AttributeError):
+            with suppress(OSError, AttributeError, TypeError):  # closed meanwhile
                 # Of a TLS socket too it is the plain one that another thread may shut down.
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 

@@ -81,11 +81,10 @@ class Registry:
         Folders are walked, hidden files included; their content stands at the top of the version.
         `as_name` renames a single file, or is the folder for a single folder's content. What the
         project holds already is not sent again, and an interrupted push continues when it is run
-        again. Project and model are created if missing, unless `create` is false. Nothing is visible
-        before everything is there; then each `alias` is moved to the version. A dry run reports what
-        the version would hold; `sent_bytes` is then 0. `stats` and `fingerprints` say whether tensors
-        are looked at meanwhile; `wait`, how many seconds its safety verdict is waited for (a minute
-        where that holds it back). `progress` is called with each `ProgressEvent`.
+        again. Project and model are made if missing, unless `create` is false. Nothing is visible until
+        all is there; then each `alias` is moved. A dry run reports what the version would hold, with
+        `sent_bytes` 0. `stats` and `fingerprints`: whether tensors are looked at; `wait`: seconds that
+        its verdict is waited for. `progress` is called with each `ProgressEvent`.
         """
         return publish_version(
             self.client,

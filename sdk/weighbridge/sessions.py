@@ -104,7 +104,11 @@ class VersionSession:
         sources = collect(paths, as_name)
         names.check_paths({*self._entries, *(source.name for source in sources)})
         uploader = Uploader(
-            self._client, self._model.project, self._journal, self._progress, stats=stat_cache(),
+            self._client,
+            self._model.project,
+            self._journal,
+            self._progress,
+            stats=stat_cache(),
             wanted=self._wanted,
         )
         sent = uploader.send(sources, f"{self._model}@{number}")

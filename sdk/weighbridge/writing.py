@@ -208,9 +208,7 @@ def send_checkpoint(
     wanted = wanted or Wanted.of()
     journal = open_journal(journal_folder(), "checkpoint", client.url, where, *identity)
     try:
-        uploader = Uploader(
-            client, ref.project, journal, shown, stats=stat_cache(), wanted=wanted
-        )
+        uploader = Uploader(client, ref.project, journal, shown, stats=stat_cache(), wanted=wanted)
         sent = uploader.send(sources, where)
         shown.phase("publish")
         commit = replace(

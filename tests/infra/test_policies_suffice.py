@@ -214,7 +214,7 @@ def push_multipart(stores):
     signed = uploads.sign_parts(stores, "vision", plan.upload, asked).parts
     for part, data in zip(signed, parts, strict=True):
         assert stores.blobs.execute(part.request, data).status == 200
-    other = uploads.plan(stores, "ann", "vision", wanted).blobs[0]
+    other = uploads.plan(stores, "bob", "vision", wanted).blobs[0]
     uploads.complete(stores, "vision", plan.upload, UploadComplete(blob))
     uploads.abort(stores, "vision", other.upload)
     return blob

@@ -151,9 +151,7 @@ def overview() -> str:
         "  weighbridge pull vision/digits@production --to model",
         "",
         "`weighbridge COMMAND --help` says more.",
-        "Exit codes: "
-        + ", ".join(f"{code}" for code in exits.MEANINGS)
-        + " (docs/cli.md).",
+        "Exit codes: " + ", ".join(f"{code}" for code in exits.MEANINGS) + " (docs/cli.md).",
     ]
     return "\n".join(lines) + "\n"
 
