@@ -8,9 +8,9 @@ import pytest
 
 from tests.sdk.fake_server import MIB
 from tests.unit.test_contract_gguf import build
-from weighbridge.contract import errors
+from weighbridge.contract import digests, errors
 from weighbridge.contract.digests import parse_blob
-from weighbridge.transfer import statcache
+from weighbridge.transfer import hashing, statcache
 from weighbridge.transfer.memory import Memory
 
 BIG = {
@@ -268,3 +268,23 @@ def test_damaged_note_is_ignored(home, registry, content, monkeypatch, damage):
         damage = json.dumps(document).encode()
     note.write_bytes(damage)
     assert registry.push("p/m", path).manifest == first.manifest
+
+
+@pytest.mark.parametrize(
+    ("modified", "changed", "rested", "noted"),
+    [
+        (10**18 + 123_456_789, 10**18 + 123_456_789, 300_000_000, True),
+        (10**18 + 123_456_789, 10**18 + 123_456_789, 100_000_000, False),
+        (10**18, 10**18, 1_900_000_000, False),
+        (10**18, 10**18 + 123_456_789, 1_700_000_000, False),
+        (10**18, 10**18, 2_100_000_000, True),
+    ],
+    ids=["fine", "fine, too soon", "coarse", "half coarse", "coarse, at rest"],
+)
+def test_a_file_is_remembered_once_its_times_would_tell(tmp_path, modified, changed, rested, noted):
+    """How long a file must have rested depends on how fine its times are."""
+    stamp = hashing.Stamp(2 * MIB, modified, 1, 1, changed)
+    digest = digests.sha256_of(b"x")
+    file = hashing.hashed(tmp_path / "f", stamp, digest, (), 1)
+    statcache.StatCache(tmp_path / "notes").note(file, max(modified, changed) + rested)
+    assert (tmp_path / "notes").exists() == noted

@@ -1,8 +1,8 @@
 """Digests of files that were pushed before, so that an unchanged file need not be read again.
 
 A file counts as unchanged while its path, size, inode, device and both of its times are the same,
-and if it was at rest when it was read: changed at least two seconds before reading began, because a
-clock of files may be that coarse. Each file's digests are one small JSON file under the cache folder;
+and if it was at rest when it was read: it changed so long before reading began that a change since
+would show in its times. How long that is depends on the clock of its file system. Each file's digests are one small JSON file under the cache folder;
 what was seen of its tensors is another beside it, read only when a push wants it.
 """
 
@@ -23,6 +23,9 @@ from weighbridge.transfer import hashing, plan
 from weighbridge.transfer.hashing import Hashed, Stamp
 
 REST = 2_000_000_000
+"""Nanoseconds that a file must have rested where times are as coarse as on FAT."""
+REST_FINE = 200_000_000
+"""The same where times tell parts of a millisecond: Linux then counts in steps of 10 ms at most."""
 SMALLEST = 1024 * 1024
 """A smaller file is read sooner than its note."""
 MOST = 4096
@@ -65,7 +68,12 @@ class StatCache:
         """Remembers a file whose reading began at `began` (nanoseconds), if it was at rest."""
         note = self._note(file.path)
         newest = max(file.stamp.modified, file.stamp.changed)
-        if note is None or file.size < SMALLEST or newest > began - REST:
+        fine = file.stamp.modified % 1_000_000 and file.stamp.changed % 1_000_000
+        if (
+            note is None
+            or file.size < SMALLEST
+            or newest > began - (min(REST_FINE, REST) if fine else REST)
+        ):
             return
         document = {
             "path": str(file.path.absolute()),
