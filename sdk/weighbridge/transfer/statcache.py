@@ -2,8 +2,9 @@
 
 A file counts as unchanged while its path, size, inode, device and both of its times are the same,
 and if it was at rest when it was read: it changed so long before reading began that a change since
-would show in its times. How long that is depends on the clock of its file system. Each file's digests are one small JSON file under the cache folder;
-what was seen of its tensors is another beside it, read only when a push wants it.
+would show in its times. How long that is depends on the clock of its file system. Each file's digests
+are one small JSON file under the cache folder; what was seen of its tensors is another beside it, read
+only when a push wants it.
 """
 
 import hashlib
