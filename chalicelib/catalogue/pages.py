@@ -89,6 +89,8 @@ _WORDS = {
     "version.pending": "approval withdrawn from", "version.aborted": "gave up",
     "version.deleted": "deleted", "alias.moved": "alias moved:", "alias.removed": "alias removed:",
     "checkpoint.published": "checkpoint", "checkpoint.deleted": "deleted checkpoint",
+    "checkpoint.evicted": "evicted checkpoints of", "checkpoint.pinned": "pinned checkpoint",
+    "checkpoint.unpinned": "unpinned checkpoint", "version.retention": "changed the retention of",
 }  # fmt: skip
 
 

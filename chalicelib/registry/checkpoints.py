@@ -1,13 +1,14 @@
 """Checkpoints: numbered, immutable sets of files under a version, identified by (component, step, name)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from chalicelib.registry import accept, blobs, keys, outbox, paging, publishing, versions
+from chalicelib.registry import accept, blobs, keys, outbox, paging, publishing, series, versions
 from chalicelib.registry.models import ModelRecord, tags
 from chalicelib.registry.ports import (
     Absent,
     Check,
+    Condition,
     ConditionFailed,
     Delete,
     Equal,
@@ -23,15 +24,25 @@ from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
     AlreadyExists,
+    InUse,
     InvalidManifest,
     InvalidRequest,
     NotFound,
     Unavailable,
 )
 from weighbridge.contract.references import CheckpointSelector
-from weighbridge.contract.types import Checkpoint, CheckpointCommit, CheckpointPage, Deleted
+from weighbridge.contract.types import (
+    Checkpoint,
+    CheckpointCommit,
+    CheckpointPage,
+    Deleted,
+    Direction,
+    Retention,
+)
 
 MAX_STEP = 2**53
+NO_COMPONENT = "-"
+"""How the empty component is written where an empty text would mean any."""
 COMMIT_RACES = 40
 """Numbers are dense, so concurrent commits under one version race for the next one."""
 
@@ -55,19 +66,46 @@ class CheckpointRecord:
         return f"{self.version.reference}:{self.checkpoint.number}"
 
 
-def _decoded(item: Item) -> Checkpoint:
-    return codec.decode(Checkpoint, dict(item.doc))
-
-
-def _partition(found: VersionRecord) -> str:
+def partition(found: VersionRecord) -> str:
+    """Where a version's checkpoints are."""
     return keys.of_checkpoints(found.model.id, found.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The counter of a version's checkpoints: the last number, and a revision that every deletion
+    and every change of the retention bumps. What was decided on it holds only while it stands."""
+
+    last: int
+    revision: int
+    retention: Retention | None
+
+    @property
+    def unchanged(self) -> Condition:
+        """Holds while nothing was committed, deleted or decided otherwise since."""
+        return (
+            Equal("n", self.last) if self.last else Missing("n"),
+            Equal("rev", self.revision) if self.revision else Missing("rev"),
+        )
+
+
+def counted(stores: Stores, found: VersionRecord) -> Series:
+    """The counter of a version's checkpoints."""
+    item = stores.table.get(keys.counter(partition(found)))
+    if item is None:
+        return Series(0, 0, None)
+    own = item.doc.get("retention")
+    return Series(
+        int(item.attrs.get("n", 0)), int(item.attrs.get("rev", 0)),
+        None if own is None else codec.decode(Retention, own),
+    )  # fmt: skip
 
 
 def _numbered(stores: Stores, found: VersionRecord, number: int) -> CheckpointRecord:
     item = stores.table.get(keys.checkpoint(found.model.id, found.number, number))
     if item is None:
         raise NotFound(f"{found.reference} has no checkpoint {number}")
-    return CheckpointRecord(found, _decoded(item))
+    return CheckpointRecord(found, series.decoded(item))
 
 
 def _same_identity(
@@ -96,6 +134,8 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
     """
     names.component(request.component)
     names.step_name(request.name)
+    if request.component == NO_COMPONENT:
+        raise InvalidRequest(f"the component {NO_COMPONENT!r} is reserved: it means none")
     if not 0 <= request.step < MAX_STEP:
         raise InvalidRequest(f"a step is from 0 to 2^53, not {request.step}")
     if not request.files:
@@ -116,17 +156,15 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         created_by=by,
     )  # fmt: skip
     publishing.bounded(codec.encode(draft))
-    pk = _partition(found)
+    pk = partition(found)
     for _ in range(COMMIT_RACES):
         counter = stores.table.get(keys.counter(pk))
         last = int(counter.attrs.get("n", 0)) if counter else 0
-        number = last + 1
-        record = CheckpointRecord(found, replace(draft, number=number))
-        # References and metrics first: what a lost race leaves of them is found stray later.
+        record = CheckpointRecord(found, replace(draft, number=last + 1))
+        # References and index first: what a lost race leaves of them is found stray later. Index rows
+        # stay, because those of equal values are the winner's too; readers look whether a row is true.
         blobs.refer(stores, project_id, entries, record.holder)
-        metrics = publishing.metric_items(pk, request.metrics, number)
-        if metrics:
-            stores.table.write_many(list(metrics.values()))
+        stores.table.write_many(series.index_items(pk, record.checkpoint))
         try:
             stores.table.transact(_writes(stores, by, record, last))
         except ConditionFailed as failed:
@@ -147,14 +185,14 @@ def _writes(stores: Stores, by: str, record: CheckpointRecord, last: int) -> lis
     model_id, number = found.model.id, found.number
     identity: dict[str, str | int] = {"n": new.number}
     return [
-        Update(keys.counter(_partition(found)), set={"n": new.number}, condition=condition),
+        Update(keys.counter(partition(found)), set={"n": new.number}, condition=condition),
         Check(keys.version(model_id, kind, number), (Equal("state", found.version.state),)),
         Put(
             Item(keys.step(model_id, number, new.component, new.step, new.name), identity),
             (Absent(),),
         ),
         Put(
-            Item(keys.checkpoint(model_id, number, new.number), {}, codec.encode(new)),
+            Item(keys.checkpoint(model_id, number, new.number), {}, series.document(new)),
             (Absent(),),
         ),
         outbox.entry(
@@ -170,19 +208,57 @@ def resolve(stores: Stores, found: VersionRecord, selector: CheckpointSelector) 
     """The checkpoint that `selector` means: a number, the last committed, or the best by a metric."""
     if selector.kind == "number":
         return _numbered(stores, found, selector.number)
-    pk = _partition(found)
+    pk = partition(found)
     if selector.kind == "last":
         page = stores.table.query(pk, *keys.prefix("C#"), limit=1, reverse=True)
         if not page.items:
             raise NotFound(f"{found.reference} has no checkpoint yet")
-        return CheckpointRecord(found, _decoded(page.items[0]))
+        return CheckpointRecord(found, series.decoded(page.items[0]))
     metric = versions.metric_of(found.model, selector.value)
     best = versions.direction(found.model, metric)
-    for number in versions.ranking(stores, pk, metric, best):
-        item = stores.table.get(keys.checkpoint(found.model.id, found.number, number))
-        if item is not None and metric in _decoded(item).metrics:
-            return CheckpointRecord(found, _decoded(item))
+    for point in series.ranked(stores.table, pk, metric, best, 1):
+        return CheckpointRecord(found, point)
     raise NotFound(f"no checkpoint of {found.reference} has the metric {metric!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which checkpoints a list shows. `component` is None for any, `-` for the empty one; `steps`
+    are the first and the last."""
+
+    component: str | None = None
+    name: str | None = None
+    steps: tuple[int, int] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def accepts(self, point: Checkpoint) -> bool:
+        """Whether the checkpoint is one of them."""
+        if self.component is not None and point.component != self.component:
+            return False
+        if self.name is not None and point.name != self.name:
+            return False
+        if self.steps is not None and not self.steps[0] <= point.step <= self.steps[1]:
+            return False
+        return all(point.tags.get(name) == value for name, value in self.tags.items())
+
+
+def component_of(text: str | None) -> str | None:
+    """The component a query means: `-` is the empty one."""
+    return "" if text == NO_COMPONENT else None if text is None else names.component(text)
+
+
+def steps_of(text: str) -> tuple[int, int] | None:
+    """`100..200`, `100..`, `..200` or `100` as a range of steps; None of an empty text."""
+    if not text:
+        return None
+    low, dots, high = text.partition("..")
+    bounds = (low or ("0" if dots else "")), (high if dots else low) or str(MAX_STEP - 1)
+    if not all(bound.isascii() and bound.isdigit() and len(bound) < 17 for bound in bounds):
+        raise InvalidRequest(f"{text[:60]!r} is no range of steps: write 100..200, 100.. or ..200")
+    found = int(bounds[0]), int(bounds[1])
+    if found[0] > found[1]:
+        raise InvalidRequest(f"the range of steps {text!r} is empty: it ends before it begins")
+    return found
 
 
 def listing(
@@ -190,68 +266,114 @@ def listing(
     found: VersionRecord,
     *,
     component: str | None = None,
-    order: str = "newest",
+    order: str = "",
     limit: int = 100,
     page: str | None = None,
+    name: str | None = None,
+    steps: tuple[int, int] | None = None,
+    tags: Mapping[str, str] | None = None,
+    by: str = "",
 ) -> CheckpointPage:
-    """Checkpoints by number (`newest`, `oldest`), or by component and `step`."""
-    if order not in ("newest", "oldest", "step"):
-        raise InvalidRequest(f"order must be newest, oldest or step, not {order!r}")
-    pk = _partition(found)
-    query = f"checkpoints/{pk}/{component}/{order}"
-    if component is None and order != "step":
-        items, following = paging.page_of(
-            stores.table, query, pk, keys.prefix("C#"), _decoded, size=limit, page=page,
-            reverse=order == "newest",
-        )  # fmt: skip
-        return CheckpointPage(items, following)
-    start = "S#" if component is None else f"S#{keys.text(names.component(component))}#"
-    locks, following = paging.page_of(
-        stores.table, query, pk, keys.prefix(start), lambda item: int(item.attrs["n"]),
-        size=limit, page=page, reverse=order == "newest",
-    )  # fmt: skip
-    return CheckpointPage(_many(stores, found, locks), following)
+    """Checkpoints by number (`newest`, `oldest`), by component and `step`, or `by` a metric from its
+    `max` or `min` on (the better end, if no order is given)."""
+    component = component_of(component)
+    wanted = Wanted(component, name, steps, tags or {})
+    pk = partition(found)
+    if by:
+        names.key("metric name", by)
+        order = order or versions.direction(found.model, by)
+        if order not in ("max", "min"):
+            raise InvalidRequest(f"by a metric, order must be max or min, not {order!r}")
+        best: Direction = "max" if order == "max" else "min"
+        rows = series.by_metric(pk, by, best, component)
+    else:
+        order = order or ("step" if steps is not None else "newest")
+        if order not in ("newest", "oldest", "step"):
+            raise InvalidRequest(
+                f"order must be newest, oldest or step (max or min by a metric), not {order!r}"
+            )
+        if order == "step":
+            rows = series.by_step(pk, component, steps)
+        else:
+            rows = series.by_number(pk, component, newest=order == "newest")
+    query = (
+        f"checkpoints/{pk}/{order}/{by}/{component}/{name}/{steps}/{sorted(wanted.tags.items())}"
+    )
+    narrowed = name is not None or bool(tags) or (steps is not None and order != "step")
+    narrowed = narrowed or (steps is not None and component is None)
+    items, following = series.page_of(
+        stores.table, rows, wanted.accepts if narrowed else None, query=query, size=limit, page=page
+    )
+    return CheckpointPage(items, following)
 
 
 def newest(stores: Stores, found: VersionRecord, limit: int) -> tuple[Checkpoint, ...]:
     """The newest checkpoints by number, newest first."""
     items = paging.collect(
-        stores.table, _partition(found), keys.prefix("C#"), limit=limit, reverse=True
+        stores.table, partition(found), keys.prefix("C#"), limit=limit, reverse=True
     )
-    return tuple(_decoded(item) for item in items)
+    return tuple(series.decoded(item) for item in items)
 
 
-def _many(stores: Stores, found: VersionRecord, numbers: Sequence[int]) -> tuple[Checkpoint, ...]:
-    wanted = [keys.checkpoint(found.model.id, found.number, n) for n in numbers]
-    items = stores.table.get_many(wanted)
-    return tuple(_decoded(items[key]) for key in wanted if key in items)
+def gone(record: CheckpointRecord) -> list[Write]:
+    """The writes that make a checkpoint vanish, unless it is pinned; what it referred to is released
+    afterwards, by `release`, from the note they leave."""
+    found, old = record.version, record.checkpoint
+    at = (found.model.id, found.number)
+    return [
+        Delete(keys.checkpoint(*at, old.number), (Present(), Missing("state"))),
+        Delete(keys.step(*at, old.component, old.step, old.name)),
+        Put(Item(keys.evicted(*at, old.number), {}, series.document(old))),
+    ]
 
 
 def delete(stores: Stores, by: str, found: VersionRecord, selector: CheckpointSelector) -> Deleted:
-    """Deletes a checkpoint; its number is never used again."""
+    """Deletes a checkpoint; its number is never used again. `InUse` if it is pinned."""
     record = resolve(stores, found, selector)
     old = record.checkpoint
+    if old.pinned:
+        raise _pinned(record)
     model: ModelRecord = found.model
-    key = keys.checkpoint(model.id, found.number, old.number)
-    identity = keys.step(model.id, found.number, old.component, old.step, old.name)
     event = outbox.entry(
         stores, model.project_id, "checkpoint.deleted", by, model=model.model.name,
         subject=f"{model.model.name}@{found.number}:{old.number}", versions=[found.number],
+        model_id=model.id, release=found.number,
     )  # fmt: skip
+    bump = Update(keys.counter(partition(found)), add={"rev": 1})
     try:
-        stores.table.transact([Delete(key, (Present(),)), Delete(identity), event])
-    except ConditionFailed:
+        stores.table.transact([*gone(record), bump, event])
+    except ConditionFailed as failed:
+        if failed.existing is not None and failed.index == 0:
+            raise _pinned(record) from None
         raise NotFound(f"{record.reference} is deleted already") from None
     outbox.wake(stores, model.project_id)
-    release(stores, record)
+    release(stores, model.project_id, model.id, found.number, old)
     return Deleted(record.reference, old.size)
 
 
-def release(stores: Stores, record: CheckpointRecord) -> None:
-    """Gives up what a deleted checkpoint referred to; blobs that are left become candidates."""
-    project_id = record.version.model.project_id
-    entries = versions.files(stores, project_id, record.checkpoint.manifest)
-    pk = _partition(record.version)
-    metrics = publishing.metric_items(pk, record.checkpoint.metrics, record.checkpoint.number)
-    stores.table.write_many([Delete(key) for key in metrics])
-    blobs.release(stores, project_id, [e.blob for e in entries], record.holder)
+def _pinned(record: CheckpointRecord) -> InUse:
+    return InUse(
+        f"{record.reference} is pinned; run `weighbridge checkpoint unpin {record.reference}` first",
+        by=["pin"],
+    )
+
+
+def release(
+    stores: Stores, project_id: str, model_id: str, number: int, old: Checkpoint, grace: int = 0
+) -> None:
+    """Gives up what a checkpoint that is gone referred to; blobs that are left become candidates,
+    due after `grace` seconds. Doing it again is harmless."""
+    pk = keys.of_checkpoints(model_id, number)
+    entries = versions.files(stores, project_id, old.manifest)
+    stores.table.write_many([Delete(key) for key in series.index_keys(pk, old)])
+    holder = keys.holder(model_id, number, old.number)
+    blobs.release(stores, project_id, [e.blob for e in entries], holder, grace)
+    stores.table.write(Delete(keys.evicted(model_id, number, old.number)))
+
+
+def release_all(stores: Stores, project_id: str, model_id: str, number: int, grace: int) -> None:
+    """Releases all of a version's checkpoints that are gone and were not released yet."""
+    pk = keys.of_checkpoints(model_id, number)
+    while items := stores.table.query(pk, *keys.prefix("X#"), limit=100).items:
+        for item in items:
+            release(stores, project_id, model_id, number, series.decoded(item), grace)

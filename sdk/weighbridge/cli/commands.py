@@ -3,31 +3,10 @@
 Only data, so that `weighbridge --help` loads nothing else.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from weighbridge.cli import checkpoint_commands
+from weighbridge.cli.command import GROUPS, Command
 
-Group = Literal["read", "change", "connect"]
-
-GROUPS: dict[Group, str] = {
-    "read": "read",
-    "change": "change (each takes --dry-run)",
-    "connect": "connect",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command. `home` is `module:function`; `<function>_arguments` beside it declares its
-    arguments. `resumes` means that running it again continues what was interrupted."""
-
-    name: str
-    group: Group
-    summary: str
-    home: str
-    examples: tuple[str, ...]
-    notes: str = ""
-    resumes: bool = False
-
+__all__ = ["BY_NAME", "COMMANDS", "GROUPS", "Command", "families"]
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -90,27 +69,7 @@ COMMANDS: tuple[Command, ...] = (
         "those tensors are fetched.",
         resumes=True,
     ),
-    Command(
-        "checkpoint ls",
-        "read",
-        "List the checkpoints of a version.",
-        "listing:checkpoint_ls",
-        (
-            "weighbridge checkpoint ls vision/digits@1",
-            "weighbridge checkpoint ls vision/digits@1 --component encoder --order step --json",
-        ),
-    ),
-    Command(
-        "checkpoint pull",
-        "read",
-        "Download the files of a checkpoint (the last one unless named) and verify them.",
-        "fetching:checkpoint_pull",
-        (
-            "weighbridge checkpoint pull vision/digits@1 --to checkpoint",
-            "weighbridge checkpoint pull vision/digits@1:best=loss --to checkpoint",
-        ),
-        resumes=True,
-    ),
+    *checkpoint_commands.READ,
     Command(
         "cache ls",
         "read",
@@ -154,19 +113,7 @@ COMMANDS: tuple[Command, ...] = (
         "continues when the same command is run again; nothing is visible before all is there.",
         resumes=True,
     ),
-    Command(
-        "checkpoint push",
-        "change",
-        "Publish files as a checkpoint of a version.",
-        "publishing:checkpoint_push",
-        (
-            "weighbridge checkpoint push vision/digits@1 epoch-5.safetensors --step 5 "
-            "--metric loss=0.31",
-            "weighbridge checkpoint push vision/digits@1 out/ --step 10 --component encoder",
-        ),
-        notes="Component, step and name identify a checkpoint: equal content twice is one.",
-        resumes=True,
-    ),
+    *checkpoint_commands.CHANGE,
     Command(
         "alias",
         "change",

@@ -119,6 +119,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
             )))),
             ("description", version.description),
             ("parents", ", ".join(version.parents)),
+            ("promoted from", version.source),
             ("files", f"{plural(version.files, 'file')}, {human_size(version.size)}"),
             ("manifest", version.manifest),
             ("created", _made(version.created, version.created_by)),

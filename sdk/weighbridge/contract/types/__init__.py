@@ -22,6 +22,7 @@ from weighbridge.contract.types.checkpoints import (
     Checkpoint,
     CheckpointCommit,
     CheckpointPage,
+    Promotion,
 )
 from weighbridge.contract.types.comparisons import (
     Comparison,
@@ -55,6 +56,16 @@ from weighbridge.contract.types.models import (
     Project,
     ProjectChanges,
     ProjectPage,
+)
+from weighbridge.contract.types.retention import (
+    Judged,
+    KeepBest,
+    Mode,
+    Pruned,
+    PruneRequest,
+    Retention,
+    RetentionSource,
+    RetentionState,
 )
 from weighbridge.contract.types.transfers import (
     BlobPlan,
@@ -124,9 +135,12 @@ __all__ = [
     "InboxGrant",
     "InboxRequest",
     "IssuedToken",
+    "Judged",
+    "KeepBest",
     "KnownPart",
     "LookAnswer",
     "LookRequest",
+    "Mode",
     "Model",
     "ModelChanges",
     "ModelPage",
@@ -147,8 +161,14 @@ __all__ = [
     "Project",
     "ProjectChanges",
     "ProjectPage",
+    "Promotion",
     "Provenance",
+    "PruneRequest",
+    "Pruned",
     "PutDone",
+    "Retention",
+    "RetentionSource",
+    "RetentionState",
     "Scope",
     "Section",
     "SignedRequest",

@@ -7,7 +7,10 @@ from weighbridge.contract.manifests import FileEntry
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A numbered, immutable set of files under a version; identity is (component, step, name)."""
+    """A numbered, immutable set of files under a version; identity is (component, step, name).
+
+    Retention never evicts one that is `pinned`.
+    """
 
     project: str
     model: str
@@ -23,11 +26,12 @@ class Checkpoint:
     size: int = 0
     created: str = ""
     created_by: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPage:
-    """Checkpoints of a version."""
+    """Checkpoints of a version. A filtered page may be short, even empty, while `next` goes on."""
 
     items: tuple[Checkpoint, ...]
     next: str | None = None
@@ -43,4 +47,14 @@ class CheckpointCommit:
     component: str = ""
     name: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Makes a version of a checkpoint's files. The same `key` asked twice makes one version."""
+
+    key: str
+    label: str = ""
+    description: str = ""
     tags: dict[str, str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from weighbridge.contract.manifests import FileEntry
+from weighbridge.contract.types.retention import Retention
 
 VersionState = Literal["open", "ready", "aborted", "deleted"]
 ApprovalState = Literal["pending", "approved", "rejected"]
@@ -34,7 +35,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a model. `parents` are references (`project/model@3`), `size` is all files'."""
+    """One version of a model. `parents` are references (`project/model@3`), `size` is all files'.
+
+    `source` is the checkpoint that it was promoted from (`project/model@3:12`), which may be gone.
+    """
 
     project: str
     model: str
@@ -57,6 +61,7 @@ class Version:
     created_by: str = ""
     published: str = ""
     revision: int = 0
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,14 @@ class VersionPage:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """Opens a version. The same `key` asked twice opens one version (idempotency)."""
+    """Opens a version. The same `key` asked twice opens one version (idempotency).
+
+    `retention` is for its checkpoints, instead of the model's.
+    """
 
     key: str
     label: str = ""
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True, slots=True)
