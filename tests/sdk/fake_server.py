@@ -353,6 +353,12 @@ class Handler(BaseHTTPRequestHandler):
             case ["POST", "checkpoints"]:
                 commit = codec.decode(types.CheckpointCommit, data, strict=True)
                 return self._checkpoint(state, at, commit)
+            case ["GET", "checkpoints"]:
+                wanted = query.get("component", "").replace("-", "")
+                found = [made for made, _ in state.checkpoints.get(at, [])]
+                if "component" in query:
+                    found = [made for made in found if made.component == wanted]
+                return types.CheckpointPage(tuple(reversed(found)))
             case ["GET", "checkpoints", c]:
                 return self._chosen(state, at, c)[0]
             case ["GET", "checkpoints", c, "files"]:
@@ -402,7 +408,10 @@ class Handler(BaseHTTPRequestHandler):
                 return checkpoint
         self._check(state, at[0], commit.files, commit.manifest)
         series = state.checkpoints.setdefault(at, [])
-        made = types.Checkpoint(*at, len(series) + 1, step=commit.step, manifest=commit.manifest)
+        made = types.Checkpoint(
+            *at, len(series) + 1, commit.component, commit.step, commit.name, commit.metrics,
+            manifest=commit.manifest,
+        )  # fmt: skip
         series.append((made, commit))
         return made
 
