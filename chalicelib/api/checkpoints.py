@@ -5,8 +5,20 @@ from chalice.app import Blueprint
 from chalicelib.api.http import PAGED, Call, endpoint
 from chalicelib.api.versions import ONE as VERSION
 from chalicelib.api.versions import found
-from chalicelib.registry import checkpoints, downloads, facts, safety, verdicts, versions
+from chalicelib.registry import (
+    checkpoints,
+    downloads,
+    facts,
+    pinning,
+    promoting,
+    pruning,
+    safety,
+    series,
+    verdicts,
+    versions,
+)
 from chalicelib.wiring import stores
+from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.types import (
     Checkpoint,
     CheckpointCommit,
@@ -15,31 +27,47 @@ from weighbridge.contract.types import (
     DownloadRequest,
     Downloads,
     FileList,
+    Promotion,
+    Pruned,
+    PruneRequest,
     ReleaseRequest,
+    Retention,
+    RetentionState,
     VerdictReport,
+    Version,
     VersionFacts,
 )
 
 routes = Blueprint(__name__)
 BASE = VERSION + "/checkpoints"
 ONE = BASE + "/{checkpoint}"
+RETENTION = VERSION + "/retention"
+FILTERS = ("component", "name", "steps", "tag", "by", "order", "state")
 
 
 def _record(call: Call) -> checkpoints.CheckpointRecord:
     return checkpoints.resolve(stores(), found(call), call.checkpoint)
 
 
-@endpoint(
-    routes, "GET", BASE, "read", answers=CheckpointPage,
-    query=("component", "order", "state", *PAGED),
-)  # fmt: skip
+@endpoint(routes, "GET", BASE, "read", answers=CheckpointPage, query=(*FILTERS, *PAGED))
 def listing(call: Call) -> CheckpointPage:
-    """Checkpoints of a version, newest first: `state` is ready or held (by its verdict)."""
-    component = call.one("component") if "component" in call.query else None
+    """Checkpoints of a version, newest first; by component, name, steps, tags, or by a metric. `state` is ready or
+    held (by its verdict)."""
     return checkpoints.listing(
-        stores(), found(call), component=component, order=call.one("order", "newest"),
-        state=call.one("state", "ready"), limit=call.limit, page=call.page,
+        stores(), found(call), order=call.one("order"), state=call.one("state", "ready"),
+        limit=call.limit, page=call.page,
+        component=call.one("component") if "component" in call.query else None,
+        name=call.one("name") if "name" in call.query else None,
+        steps=series.steps_of(call.one("steps")), by=call.one("by"),
+        tags=dict(_tag(text) for text in call.query.get("tag", [])),
     )  # fmt: skip
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidRequest(f"the tag {text[:80]!r} is not of the form NAME=VALUE")
+    return name, value
 
 
 @endpoint(routes, "POST", BASE, "write", body=CheckpointCommit, answers=Checkpoint, status=201)
@@ -99,3 +127,47 @@ def show_verdict(call: Call) -> VerdictReport:
 def release(call: Call) -> Checkpoint:
     """Lets a checkpoint through that its verdict holds back."""
     return verdicts.release_checkpoint(stores(), call.by, _record(call), call.body)
+
+
+@endpoint(routes, "PUT", ONE + "/pin", "write", answers=Checkpoint)
+def pin(call: Call) -> Checkpoint:
+    """Keeps a checkpoint whatever the retention says."""
+    return pinning.pin(stores(), call.by, found(call), call.checkpoint, True)
+
+
+@endpoint(routes, "DELETE", ONE + "/pin", "write", answers=Checkpoint)
+def unpin(call: Call) -> Checkpoint:
+    """Gives a pinned checkpoint back to the retention."""
+    return pinning.pin(stores(), call.by, found(call), call.checkpoint, False)
+
+
+@endpoint(routes, "POST", ONE + "/promotion", "write", body=Promotion, answers=Version, status=201)
+def promote(call: Call) -> Version:
+    """Makes the next version of a checkpoint's files, without copying any."""
+    return promoting.promote(stores(), call.by, _record(call), call.body)
+
+
+@endpoint(routes, "GET", RETENTION, "read", answers=RetentionState)
+def show_retention(call: Call) -> RetentionState:
+    """The retention in force for a version's checkpoints, and who says so."""
+    return pruning.state(stores(), found(call))
+
+
+@endpoint(routes, "PUT", RETENTION, "delete", body=Retention, answers=RetentionState)
+def set_retention(call: Call) -> RetentionState:
+    """Gives a version a retention of its own, instead of the model's."""
+    return pruning.override(stores(), call.by, found(call), call.body)
+
+
+@endpoint(routes, "DELETE", RETENTION, "delete", answers=RetentionState)
+def clear_retention(call: Call) -> RetentionState:
+    """Gives a version the model's retention again."""
+    return pruning.override(stores(), call.by, found(call), None)
+
+
+@endpoint(routes, "POST", VERSION + "/prune", "read", body=PruneRequest, answers=Pruned)
+def prune(call: Call) -> Pruned:
+    """Applies the retention to the next checkpoints by number, or says what that would do."""
+    if not call.body.dry_run:
+        call.who.require("delete", call.project, call.model)
+    return pruning.prune(stores(), found(call), call.body)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from chalicelib.catalogue import publish
 from chalicelib.catalogue.publish import Change
 from chalicelib.catalogue.registry_source import RegistrySource
-from chalicelib.registry import keys, outbox, projects, sweep
+from chalicelib.registry import checkpoints, keys, outbox, projects, pruning, sweep
 from chalicelib.registry.ports import Delete, Item
 from chalicelib.registry.stores import Stores
 
@@ -46,9 +46,13 @@ def _render(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:
         changes.append(Change(event.model, numbers, event.kind, model_id))
         if clean := int(item.doc.get("clean", 0)):
             sweep.clean_version(stores, project_id, model_id, clean)
+        if gone := int(item.doc.get("release", 0)):
+            # URLs that were signed for the bytes stay good until they are over.
+            checkpoints.release_all(stores, project_id, model_id, gone, stores.sign_seconds)
         if event.kind == "project.deleted":
             publish.remove_project(stores.site, event.subject)
     publish.publish(RegistrySource(stores), stores.site, project_id, changes)
+    pruning.settle_all(stores, project_id, [outbox.event_of(item) for item in entries])
 
 
 def _one_by_one(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:

@@ -95,6 +95,8 @@ _WORDS = {
     "inbox.expired": "expired drop", "reindex.started": "reindexing", "reindex.done": "reindexed",
     "alias.moved": "alias moved:", "alias.removed": "alias removed:",
     "checkpoint.published": "checkpoint", "checkpoint.deleted": "deleted checkpoint",
+    "checkpoint.evicted": "evicted checkpoints of", "checkpoint.pinned": "pinned checkpoint",
+    "checkpoint.unpinned": "unpinned checkpoint", "version.retention": "changed the retention of",
 }  # fmt: skip
 
 

@@ -192,9 +192,12 @@ def references(stores: Stores, project_id: str, blob: str) -> list[Key]:
         after = page.next
 
 
-def release(stores: Stores, project_id: str, blob_ids: Iterable[str], holder: str) -> None:
-    """Removes the references of a deleted holder and notes the blobs for the sweep."""
+def release(
+    stores: Stores, project_id: str, blob_ids: Iterable[str], holder: str, grace: int = 0
+) -> None:
+    """Removes the references of a deleted holder and notes the blobs for the sweep, which looks at
+    them after `grace` seconds."""
     unique = list(dict.fromkeys(blob_ids))
-    due: dict[str, str | int] = {"until": int(stores.now())}
+    due: dict[str, str | int] = {"until": int(stores.now()) + grace}
     stores.table.write_many([Put(Item(keys.free_blob(project_id, blob), due)) for blob in unique])
     stores.table.write_many([Delete(keys.reference(project_id, blob, holder)) for blob in unique])

@@ -1,6 +1,6 @@
 """Checkpoints: numbered, immutable sets of files under a version, identified by (component, step, name)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -14,6 +14,7 @@ from chalicelib.registry import (
     projects,
     publishing,
     safety,
+    series,
     versions,
 )
 from chalicelib.registry.models import ModelRecord, tags
@@ -35,6 +36,7 @@ from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
     AlreadyExists,
+    InUse,
     InvalidManifest,
     InvalidRequest,
     NotFound,
@@ -47,9 +49,9 @@ from weighbridge.contract.types import (
     CheckpointPage,
     CheckpointState,
     Deleted,
+    Direction,
 )
 
-MAX_STEP = 2**53
 COMMIT_RACES = 40
 """Numbers are dense, so concurrent commits under one version race for the next one."""
 
@@ -68,16 +70,18 @@ class CheckpointRecord:
         return keys.holder(found.model.id, found.number, self.checkpoint.number)
 
     @property
+    def selector(self) -> CheckpointSelector:
+        """What means it for good, however it was found."""
+        return CheckpointSelector("number", str(self.checkpoint.number))
+
+    @property
     def reference(self) -> str:
         """`project/model@7:12`."""
         return f"{self.version.reference}:{self.checkpoint.number}"
 
 
-def _decoded(item: Item) -> Checkpoint:
-    return codec.decode(Checkpoint, dict(item.doc))
-
-
-def _partition(found: VersionRecord) -> str:
+def partition(found: VersionRecord) -> str:
+    """Where a version's checkpoints are."""
     return keys.of_checkpoints(found.model.id, found.number)
 
 
@@ -90,7 +94,7 @@ def _numbered(stores: Stores, found: VersionRecord, number: int) -> CheckpointRe
         item = stores.table.get(keys.checkpoint(*at))
     if item is None:
         raise NotFound(f"{found.reference} has no checkpoint {number}")
-    return CheckpointRecord(found, _decoded(item))
+    return CheckpointRecord(found, series.decoded(item))
 
 
 def _same_identity(
@@ -120,7 +124,9 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
     """
     names.component(request.component)
     names.step_name(request.name)
-    if not 0 <= request.step < MAX_STEP:
+    if request.component == series.NO_COMPONENT:
+        raise InvalidRequest(f"the component {series.NO_COMPONENT!r} is reserved: it means none")
+    if not 0 <= request.step < series.MAX_STEP:
         raise InvalidRequest(f"a step is from 0 to 2^53, not {request.step}")
     if not request.files:
         raise InvalidManifest("a checkpoint needs at least one file")
@@ -144,17 +150,16 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
     )  # fmt: skip
     publishing.bounded(codec.encode(draft))
     draft = replace(draft, claims=claims.accept(stores, found, entries, request.claims))
-    pk = _partition(found)
+    pk = partition(found)
     for _ in range(COMMIT_RACES):
         counter = stores.table.get(keys.counter(pk))
         last = int(counter.attrs.get("n", 0)) if counter else 0
-        number = last + 1
-        record = CheckpointRecord(found, replace(draft, number=number))
-        # References and metrics first: what a lost race leaves of them is found stray later.
+        record = CheckpointRecord(found, replace(draft, number=last + 1))
+        # References and index first: what a lost race leaves of them is found stray later. Index rows
+        # stay, because those of equal values are the winner's too; readers look whether a row is true.
         blobs.refer(stores, project_id, entries, record.holder)
-        metrics = publishing.metric_items(pk, request.metrics, number)
-        if metrics:
-            stores.table.write_many(list(metrics.values()))
+        if record.checkpoint.state == "ready":  # else when it is let through
+            stores.table.write_many(series.index_items(pk, record.checkpoint))
         note = safety.leave_note(stores, project_id, record.holder, request.manifest, seen)
         try:
             stores.table.transact(_writes(stores, by, record, last))
@@ -166,7 +171,7 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
             continue
         outbox.wake(stores, project_id)
         if safety.recheck(stores, project_id, note):
-            return _numbered(stores, found, number).checkpoint
+            return _numbered(stores, found, record.checkpoint.number).checkpoint
         return record.checkpoint
     raise Unavailable(f"too many others write checkpoints of {found.reference}; try again")
 
@@ -181,7 +186,7 @@ def _writes(stores: Stores, by: str, record: CheckpointRecord, last: int) -> lis
     model_id, number = found.model.id, found.number
     identity: dict[str, str | int] = {"n": new.number}
     return [
-        Update(keys.counter(_partition(found)), set={"n": new.number}, condition=condition),
+        Update(keys.counter(partition(found)), set={"n": new.number}, condition=condition),
         Check(keys.version(model_id, kind, number), (Equal("state", found.version.state),)),
         Put(
             Item(keys.step(model_id, number, new.component, new.step, new.name), identity),
@@ -190,7 +195,7 @@ def _writes(stores: Stores, by: str, record: CheckpointRecord, last: int) -> lis
         Put(
             Item(
                 keys.checkpoint(model_id, number, new.number, point), {"rev": 1},
-                codec.encode(new),
+                series.document(new),
             ),
             (Absent(),),
         ),
@@ -207,18 +212,16 @@ def resolve(stores: Stores, found: VersionRecord, selector: CheckpointSelector) 
     """The checkpoint that `selector` means: a number, the last committed, or the best by a metric."""
     if selector.kind == "number":
         return _numbered(stores, found, selector.number)
-    pk = _partition(found)
+    pk = partition(found)
     if selector.kind == "last":
         page = stores.table.query(pk, *keys.prefix("C#"), limit=1, reverse=True)
         if not page.items:
             raise NotFound(f"{found.reference} has no checkpoint yet")
-        return CheckpointRecord(found, _decoded(page.items[0]))
+        return CheckpointRecord(found, series.decoded(page.items[0]))
     metric = versions.metric_of(found.model, selector.value)
     best = versions.direction(found.model, metric)
-    for number in versions.ranking(stores, pk, metric, best):
-        item = stores.table.get(keys.checkpoint(found.model.id, found.number, number))
-        if item is not None and metric in _decoded(item).metrics:
-            return CheckpointRecord(found, _decoded(item))
+    for point in series.ranked(stores.table, pk, metric, best, 1):
+        return CheckpointRecord(found, point)
     raise NotFound(f"no checkpoint of {found.reference} has the metric {metric!r}")
 
 
@@ -227,79 +230,140 @@ def listing(
     found: VersionRecord,
     *,
     component: str | None = None,
-    order: str = "newest",
+    order: str = "",
     state: str = "ready",
     limit: int = 100,
     page: str | None = None,
+    name: str | None = None,
+    steps: tuple[int, int] | None = None,
+    tags: Mapping[str, str] | None = None,
+    by: str = "",
 ) -> CheckpointPage:
-    """Checkpoints by number (`newest`, `oldest`), or by component and `step`; those that are ready, or
-    those held back by their verdict. A page may be short where others lie between."""
-    if order not in ("newest", "oldest", "step"):
-        raise InvalidRequest(f"order must be newest, oldest or step, not {order!r}")
-    if state not in ("ready", "held"):
+    """Checkpoints by number (`newest`, `oldest`), by component and `step`, or `by` a metric from its
+    `max` or `min` on (the better end, if no order is given). Those that are ready; or those held back
+    by their verdict, which are listed by number only."""
+    component = series.component_of(component)
+    wanted = series.Wanted(component, name, steps, tags or {})
+    pk = partition(found)
+    if state == "held":
+        order = order or "newest"
+        rows = _held(pk, order, by)
+    elif state != "ready":
         raise InvalidRequest(f"state must be ready or held, not {state!r}")
-    pk = _partition(found)
-    kind = keys.POINT if state == "ready" else keys.HELD
-    query = f"checkpoints/{pk}/{component}/{order}" + ("/held" if state == "held" else "")
-    if component is None and order != "step":
-        items, following = paging.page_of(
-            stores.table, query, pk, keys.prefix(f"{kind}#"), _decoded, size=limit, page=page,
-            reverse=order == "newest",
-        )  # fmt: skip
-        return CheckpointPage(items, following)
-    start = "S#" if component is None else f"S#{keys.text(names.component(component))}#"
-    locks, following = paging.page_of(
-        stores.table, query, pk, keys.prefix(start), lambda item: int(item.attrs["n"]),
-        size=limit, page=page, reverse=order == "newest",
-    )  # fmt: skip
-    return CheckpointPage(_many(stores, found, locks, kind), following)
+    elif by:
+        names.key("metric name", by)
+        order = order or versions.direction(found.model, by)
+        if order not in ("max", "min"):
+            raise InvalidRequest(f"by a metric, order must be max or min, not {order!r}")
+        best: Direction = "max" if order == "max" else "min"
+        rows = series.by_metric(pk, by, best, component)
+    else:
+        order = order or ("step" if steps is not None else "newest")
+        if order not in ("newest", "oldest", "step"):
+            raise InvalidRequest(
+                f"order must be newest, oldest or step (max or min by a metric), not {order!r}"
+            )
+        if order == "step":
+            rows = series.by_step(pk, component, steps)
+        else:
+            rows = series.by_number(pk, component, newest=order == "newest")
+    query = (
+        f"checkpoints/{pk}/{state}/{order}/{by}/{component}/{name}/{steps}/"
+        f"{sorted(wanted.tags.items())}"
+    )
+    narrowed = name is not None or bool(tags) or (steps is not None and order != "step")
+    narrowed = narrowed or (steps is not None and component is None)
+    narrowed = narrowed or (component is not None and state == "held")
+    items, following = series.page_of(
+        stores.table, rows, wanted.accepts if narrowed else None, query=query, size=limit, page=page
+    )
+    return CheckpointPage(items, following)
+
+
+def _held(pk: str, order: str, by: str) -> series.Order:
+    """Those held back are in no index, because indexes answer which are the best and the last."""
+    if by:
+        raise InvalidRequest(
+            "checkpoints that are held back are not ranked by a metric; leave out `by` or `state`"
+        )
+    if order not in ("newest", "oldest"):
+        raise InvalidRequest(
+            f"checkpoints that are held back are listed newest or oldest first, not by {order!r}"
+        )
+    return series.by_number(pk, newest=order == "newest", kind=keys.HELD)
 
 
 def newest(stores: Stores, found: VersionRecord, limit: int) -> tuple[Checkpoint, ...]:
     """The newest checkpoints by number, newest first."""
     items = paging.collect(
-        stores.table, _partition(found), keys.prefix("C#"), limit=limit, reverse=True
+        stores.table, partition(found), keys.prefix("C#"), limit=limit, reverse=True
     )
-    return tuple(_decoded(item) for item in items)
+    return tuple(series.decoded(item) for item in items)
 
 
-def _many(
-    stores: Stores, found: VersionRecord, numbers: Sequence[int], kind: str
-) -> tuple[Checkpoint, ...]:
-    wanted = [keys.checkpoint(found.model.id, found.number, n, kind) for n in numbers]
-    items = stores.table.get_many(wanted)
-    return tuple(_decoded(items[key]) for key in wanted if key in items)
+def gone(record: CheckpointRecord) -> list[Write]:
+    """The writes that make a checkpoint vanish, unless it is pinned; what it referred to is released
+    afterwards, by `release`, from the note they leave."""
+    found, old = record.version, record.checkpoint
+    at = (found.model.id, found.number)
+    kind = keys.POINT if old.state == "ready" else keys.HELD
+    return [
+        Delete(keys.checkpoint(*at, old.number, kind), (Present(), Missing("state"))),
+        Delete(keys.step(*at, old.component, old.step, old.name)),
+        Put(Item(keys.evicted(*at, old.number), {}, series.document(old))),
+    ]
 
 
 def delete(stores: Stores, by: str, found: VersionRecord, selector: CheckpointSelector) -> Deleted:
-    """Deletes a checkpoint; its number is never used again."""
+    """Deletes a checkpoint; its number is never used again. `InUse` if it is pinned."""
     record = resolve(stores, found, selector)
     old = record.checkpoint
+    if old.pinned:
+        raise _pinned(record)
     model: ModelRecord = found.model
-    kind = keys.POINT if old.state == "ready" else keys.HELD
-    key = keys.checkpoint(model.id, found.number, old.number, kind)
-    identity = keys.step(model.id, found.number, old.component, old.step, old.name)
     event = outbox.entry(
         stores, model.project_id, "checkpoint.deleted", by, model=model.model.name,
         subject=f"{model.model.name}@{found.number}:{old.number}", versions=[found.number],
+        model_id=model.id, release=found.number,
     )  # fmt: skip
+    bump = Update(keys.counter(partition(found)), add={"rev": 1})
     try:
-        stores.table.transact([Delete(key, (Present(),)), Delete(identity), event])
-    except ConditionFailed:
+        stores.table.transact([*gone(record), bump, event])
+    except ConditionFailed as failed:
+        if failed.existing is not None and failed.index == 0:
+            raise _pinned(record) from None
         if safety.committed(stores, record.holder):  # it became ready meanwhile
-            return delete(stores, by, found, CheckpointSelector("number", str(old.number)))
+            return delete(stores, by, found, record.selector)
         raise NotFound(f"{record.reference} is deleted already") from None
     outbox.wake(stores, model.project_id)
-    release(stores, record)
+    release(stores, model.project_id, model.id, found.number, old)
     return Deleted(record.reference, old.size)
 
 
-def release(stores: Stores, record: CheckpointRecord) -> None:
-    """Gives up what a deleted checkpoint referred to; blobs that are left become candidates."""
-    project_id = record.version.model.project_id
-    entries = versions.files(stores, project_id, record.checkpoint.manifest)
-    pk = _partition(record.version)
-    metrics = publishing.metric_items(pk, record.checkpoint.metrics, record.checkpoint.number)
-    stores.table.write_many([Delete(key) for key in metrics])
-    blobs.release(stores, project_id, [e.blob for e in entries], record.holder)
-    claims.free(stores, record.version, record.checkpoint.claims)
+def _pinned(record: CheckpointRecord) -> InUse:
+    return InUse(
+        f"{record.reference} is pinned; run `weighbridge checkpoint unpin {record.reference}` first",
+        by=["pin"],
+    )
+
+
+def release(
+    stores: Stores, project_id: str, model_id: str, number: int, old: Checkpoint, grace: int = 0
+) -> None:
+    """Gives up what a checkpoint that is gone referred to; blobs that are left become candidates,
+    due after `grace` seconds. Doing it again is harmless."""
+    pk = keys.of_checkpoints(model_id, number)
+    entries = versions.files(stores, project_id, old.manifest)
+    stores.table.write_many([Delete(key) for key in series.index_keys(pk, old)])
+    holder = keys.holder(model_id, number, old.number)
+    blobs.release(stores, project_id, [e.blob for e in entries], holder, grace)
+    claims.free(stores, (project_id, model_id, number), old.claims)
+    stores.table.write(Delete(keys.evicted(model_id, number, old.number)))
+
+
+def release_all(stores: Stores, project_id: str, model_id: str, number: int, grace: int) -> None:
+    """Releases all of a version's checkpoints that are gone and were not released yet."""
+    pk = keys.of_checkpoints(model_id, number)
+    while items := stores.table.query(pk, *keys.prefix("X#"), limit=100).items:
+        for item in items:
+            release(stores, project_id, model_id, number, series.decoded(item), grace)

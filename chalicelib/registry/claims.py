@@ -13,12 +13,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from typing import Any
 
 from chalicelib.registry import keys
-from chalicelib.registry.ports import Item, Put
+from chalicelib.registry.ports import Item, Precondition, Put
 from chalicelib.registry.stores import Stores
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import names
@@ -233,8 +234,31 @@ def _either_way(shape: Row) -> tuple[tuple[int, ...], ...]:
     return tuple(shape), tuple(reversed(shape))
 
 
-def free(stores: Stores, found: VersionRecord, summary: ClaimsSummary | None) -> None:
-    """Leaves the pages of a deleted checkpoint to the sweep; a version's go with its folder."""
-    at = (found.model.project_id, found.model.id, found.number)
+def carry(
+    stores: Stores, source: VersionRecord, summary: ClaimsSummary | None, number: int
+) -> Claims | None:
+    """Gives another version of the model the same pages, under the same names, ahead of its commit.
+    Doing it again is harmless."""
+    pages = []
+    for name in summary.pages if summary else ():
+        at = (source.model.project_id, source.model.id)
+        key = keys.claims_object(*at, source.number, name)
+        try:
+            head, data = stores.blobs.head(key), stores.blobs.read(key)
+        except NotFound:
+            continue  # its checkpoint is going
+        with suppress(Precondition):  # there already
+            stores.blobs.put(
+                keys.claims_object(*at, number, name), data, "application/json",
+                {word: head.metadata[word] for word in _COUNTED if word in head.metadata},
+                if_absent=True,
+            )  # fmt: skip
+        pages.append(name)
+    return Claims(pages=tuple(pages)) if pages else None
+
+
+def free(stores: Stores, at: tuple[str, str, int], summary: ClaimsSummary | None) -> None:
+    """Leaves the pages of a deleted checkpoint to the sweep; a version's go with its folder. `at` are
+    the ids of project and model, and the version's number."""
     objects = [keys.claims_object(*at, name) for name in (summary.pages if summary else ())]
     stores.table.write_many([Put(Item(keys.free_object(at[0], key))) for key in objects])

@@ -20,12 +20,16 @@
 | checkpoints by number | `C#<model id>#<version>` | `C#<number>` ready, `W#` held back | get; query |
 | checkpoint by component and step | `C#<model id>#<version>` | `S#<component>#<step>#<name>` | get; query (lock) |
 | best checkpoint by a metric | `C#<model id>#<version>` | `Q#<metric>#<ordered value>#<number>` | query |
+| a component's checkpoints by number | `C#<model id>#<version>` | `A#<component>#<number>` | query |
+| a component's best by a metric | `C#<model id>#<version>` | `R#<component>#<metric>#<value>#<number>` | query |
+| checkpoints given up, not yet released | `C#<model id>#<version>` | `X#<number>` | query |
 | a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
 | where a part's bytes lie | `T#<project id>#<sha256>#<size>` | `PART` | get in batches of 100 |
 | what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
+| whose retention is due, and from when | `G#<project id>` | `R#<model id>#<version>` (0: every one) | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
 | deleted projects whose pages are not yet removed | `DELETED` | project id | query |
@@ -162,6 +166,21 @@ def checkpoint(model_id: str, version_number: int, number: int, kind: str = POIN
     return Key(of_checkpoints(model_id, version_number), f"{kind}#{number:010d}")
 
 
+def recent(pk: str, component: str, number: int) -> Key:
+    """A checkpoint in the order of its component's numbers."""
+    return Key(pk, f"A#{text(component)}#{number:010d}")
+
+
+def ranked(pk: str, component: str, name: str, value: float, number: int) -> Key:
+    """The ordered item of one metric of a checkpoint, among those of its component."""
+    return Key(pk, f"R#{text(component)}#{text(name)}#{ordered(value)}#{number:010d}")
+
+
+def evicted(model_id: str, version_number: int, number: int) -> Key:
+    """A checkpoint that is gone; what it referred to is not yet released."""
+    return Key(of_checkpoints(model_id, version_number), f"X#{number:010d}")
+
+
 def step(model_id: str, version_number: int, component: str, index: int, name: str) -> Key:
     """The lock of a checkpoint's identity, ordered by component and step."""
     return Key(
@@ -243,6 +262,11 @@ def parse_waiting(sk: str) -> tuple[str, str]:
     """The blob that is waited for, and the holder that waits."""
     _, blob_id, held_by = sk.split("#", 2)
     return blob_id, held_by
+
+
+def retention_due(project_id: str, model_id: str, number: int) -> Key:
+    """Says that the retention of a version (0: of all versions of the model) is to be looked at."""
+    return Key(of_candidates(project_id), f"R#{model_id}#{number:010d}")
 
 
 def free_object(project_id: str, object_key: str) -> Key:

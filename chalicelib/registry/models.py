@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from chalicelib.registry import keys, outbox, paging, projects
+from chalicelib.registry import keys, outbox, paging, projects, retention
 from chalicelib.registry.ports import (
     Absent,
     Check,
@@ -110,6 +110,7 @@ def _settings(given: ModelSettings) -> ModelSettings:
     for pattern in given.protected_aliases:
         if not pattern or len(pattern) > names.MAX_ALIAS or pattern == "latest":
             raise InvalidRequest(f"{pattern!r} is no alias pattern; write for example 'prod*'")
+    retention.checked(given.retention)
     return given
 
 
@@ -211,12 +212,17 @@ def change(stores: Stores, by: str, project: str, name: str, changes: ModelChang
             model = replace(model, tags=merged(model.tags, changes.tags))
         if changes.settings is not None:
             model = replace(model, settings=_settings(changes.settings))
-        return model, [
+        writes: list[Write] = [
             outbox.entry(
                 stores, record.project_id, "model.changed", by, model=name, subject=name,
                 details=codec.encode(changes),
             )
         ]  # fmt: skip
+        if model.settings != record.model.settings and retention.has_rules(
+            model.settings.retention
+        ):  # what no rule keeps any more is found by the sweep
+            writes.append(retention.note(stores, record.project_id, record.id, 0))
+        return model, writes
 
     return revise(stores, find(stores, project, name), decide).model
 

@@ -29,12 +29,14 @@ def entry(
     order: int = 0,
     model_id: str = "",
     clean: int = 0,
+    release: int = 0,
 ) -> Put:
     """The outbox entry to write with a change. `versions` are those whose pages are stale.
 
     A `kind` that begins with `~` makes no line in the history. `order` (a revision) sorts changes
     of one model that fall into the same millisecond. `model_id` is for a model that will be gone;
-    `clean` is the number of its version whose references are to be given up.
+    `clean` is the number of its version whose references are to be given up, `release` that of the
+    version whose evicted checkpoints are.
     """
     now = stores.now()
     identifier = event_id(now, f"{order & 0xFFFFFF:06x}{stores.random()}")
@@ -44,6 +46,8 @@ def entry(
         doc["model_id"] = model_id
     if clean:
         doc["clean"] = clean
+    if release:
+        doc["release"] = release
     return Put(Item(Key(keys.of_outbox(project_id), identifier), {}, doc))
 
 

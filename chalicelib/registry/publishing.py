@@ -14,6 +14,7 @@ from chalicelib.registry import (
     models,
     outbox,
     projects,
+    retention,
     safety,
     versions,
 )
@@ -33,7 +34,7 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from chalicelib.registry.versions import VersionRecord
-from weighbridge.contract import digests, manifests, names, references
+from weighbridge.contract import codec, digests, manifests, names, references
 from weighbridge.contract.errors import (
     AlreadyExists,
     Conflict,
@@ -61,11 +62,14 @@ _WORD = {"ready": "published"}
 def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) -> Version:
     """Opens the next version. The same key again answers the same version.
 
-    Cost: one counter update, one note and one transaction of 2 items (3 with a label).
+    Cost: one counter update, one note and one transaction of 2 items (1 more with a label, 1 more
+    with a retention of its own).
     """
     names.key("idempotency key", new.key)
     if new.label:
         names.label(new.label)
+    if new.retention is not None:
+        retention.checked(new.retention)
     record = models.find(stores, project, model)
     if record.state != "live":
         raise Conflict(f"the model {record.name} is being deleted")
@@ -99,6 +103,10 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
     ]
     if new.label:
         writes.append(Put(Item(keys.label(record.id, new.label), lock_attrs), (Absent(),)))
+    if new.retention is not None:  # beside the counter of its checkpoints: read with it
+        own = {"retention": codec.encode(new.retention)}
+        counter_key = keys.counter(keys.of_checkpoints(record.id, number))
+        writes.append(Put(Item(counter_key, {"rev": 1}, own)))
     try:
         stores.table.transact(writes)
     except ConditionFailed as failed:
@@ -221,12 +229,19 @@ def _parents(stores: Stores, given: Sequence[str]) -> list[VersionRecord]:
 
 
 def commit(
-    stores: Stores, by: str, project: str, model: str, number: int, request: VersionCommit
+    stores: Stores,
+    by: str,
+    project: str,
+    model: str,
+    number: int,
+    request: VersionCommit,
+    source: str = "",
 ) -> Version:
     """Publishes an open version: everything is written under it first, then one transaction flips it.
 
     Under the safety policy `block` it is held back unless all its files are known to be safe.
-    Committing the same manifest again answers the version as it is.
+    Committing the same manifest again answers the version as it is. `source` names the checkpoint
+    that it is promoted from.
     """
     record = models.find(stores, project, model)
     found = versions.numbered(stores, record, number)
@@ -248,7 +263,7 @@ def commit(
         description=projects.description(request.description),
         metrics=request.metrics, params=request.params, tags=models.tags(request.tags),
         attributes=request.attributes, provenance=request.provenance,
-        parents=tuple(p.reference for p in parents), manifest=request.manifest,
+        parents=tuple(p.reference for p in parents), source=source, manifest=request.manifest,
         files=len(entries), size=sum(e.size for e in entries),
         published=iso(now) if state == "ready" else "", revision=1,
     )  # fmt: skip
@@ -275,7 +290,7 @@ def commit(
     event = outbox.entry(
         stores, record.project_id, f"version.{_WORD.get(state, state)}", by, model=record.model.name,
         subject=f"{record.model.name}@{number}", versions=[number, *_local(parents, record)],
-        details={"label": version.label} if version.label else None,
+        details={k: v for k, v in (("label", version.label), ("source", source)) if v},
     )  # fmt: skip
     still_open = (Equal("state", "open"),)
     try:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.registry import blobs, facts, keys, outbox, versions
+from chalicelib.registry import blobs, facts, keys, outbox, series, versions
 from chalicelib.registry.ports import (
     Absent,
     ConditionFailed,
@@ -247,6 +247,9 @@ def _event(stores: Stores, project_id: str, doc: dict[str, Any], what: str, by: 
     quiet, what = what[:1] == "~", what.removeprefix("~")
     number = doc["version"] if point else doc["number"]
     subject = f"{doc['model']}@{number}" + (f":{doc['number']}" if point else "")
+    if point:
+        details = {"component": doc["component"], "step": doc["step"], "name": doc["name"],
+                   **(details or {})}  # fmt: skip
     kind = f"{'~' if quiet else ''}{'checkpoint' if point else 'version'}.{what}"
     return outbox.entry(
         stores, project_id, kind, by, model=doc["model"], subject=subject, versions=[number],
@@ -284,18 +287,23 @@ def decide(stores: Stores, project_id: str, item: Item, verdict: Safety) -> None
 
 
 def _changed(item: Item, doc: dict[str, Any]) -> Update:
-    state = {"state": doc["state"]} if "state" in item.attrs else {}
+    # A checkpoint's flat state is its pin.
+    state = {"state": doc["state"]} if "state" in item.attrs and "step" not in doc else {}
     return Update(item.key, set=state, add={"rev": 1}, doc=doc, condition=unchanged(item))
 
 
 def _let_through(stores: Stores, item: Item, doc: dict[str, Any]) -> list[Write]:
-    """Moves what was held back to where everybody sees it."""
-    kind = keys.POINT if "step" in doc else keys.READY
+    """Moves what was held back to where everybody sees it. A checkpoint's index rows are written now,
+    as at a commit: while it is held back, or if it never moves, readers pass them over."""
+    point = "step" in doc
+    kind = keys.POINT if point else keys.READY
+    if point:
+        stores.table.write_many(series.index_items(item.key.pk, series.decoded(item)))
     if "published" in doc:
         doc["published"] = iso(stores.now())
     key = Key(item.key.pk, kind + item.key.sk.removeprefix(keys.HELD))
     attrs: dict[str, str | int] = {**item.attrs, "rev": int(item.attrs.get("rev", 0)) + 1}
-    if "state" in attrs:
+    if "state" in attrs and not point:
         attrs["state"] = "ready"
     return [Delete(item.key, unchanged(item)), Put(Item(key, attrs, doc), (Absent(),))]
 

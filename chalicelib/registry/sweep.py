@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from chalicelib.registry import blobs, keys, models, parts, projects, publishing, versions
+from chalicelib.registry import (
+    blobs,
+    checkpoints,
+    keys,
+    models,
+    overdue,
+    parts,
+    projects,
+    publishing,
+    versions,
+)
 from chalicelib.registry.ports import (
     ConditionFailed,
     Delete,
@@ -36,6 +46,7 @@ class Report:
     aborted_versions: int = 0
     freed_blobs: int = 0
     freed_bytes: int = 0
+    evicted: int = 0
     orphans: int = 0
     indexed: int = 0
     expired: int = 0
@@ -132,6 +143,7 @@ def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -
         holder = keys.holder(model_id, number, checkpoint_number)
         blobs.release(stores, project_id, [e.blob for e in entries], holder)
         stores.table.write(Delete(found.key))
+    checkpoints.release_all(stores, project_id, model_id, number, 0)
     stores.table.write_many([Delete(i.key) for i in everything(stores.table, pk)])
 
 
@@ -144,6 +156,8 @@ def _candidates(stores: Stores, project_id: str, report: Report) -> None:
             _forgotten(stores, project_id, item, report)
         elif kind == "W#":
             report.waiting.append((project_id, item))
+        elif kind == "R#":
+            report.evicted += overdue.apply(stores, project_id, item)
         elif kind == "O#":
             size = _object_size(stores, name)
             stores.blobs.delete([name])

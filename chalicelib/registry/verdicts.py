@@ -6,7 +6,6 @@ from chalicelib.registry.stores import Stores
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract.errors import Conflict, InvalidRequest, TooLarge
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.references import CheckpointSelector
 from weighbridge.contract.types import (
     Checkpoint,
     FileVerdict,
@@ -92,5 +91,4 @@ def release_checkpoint(
     why = _comment(request)
     project_id = record.version.model.project_id
     safety.release(stores, by, project_id, record.holder, record.reference, why)
-    selector = CheckpointSelector("number", str(record.checkpoint.number))
-    return checkpoints.resolve(stores, record.version, selector).checkpoint
+    return checkpoints.resolve(stores, record.version, record.selector).checkpoint

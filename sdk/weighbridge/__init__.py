@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         TransferError,
     )
     from weighbridge.registry import Registry
-    from weighbridge.results import PullResult, PushResult
+    from weighbridge.results import PullResult, PushResult, Resumed
     from weighbridge.sessions import VersionSession
     from weighbridge.transfer.progress import Progress, ProgressEvent
 
@@ -37,6 +37,7 @@ _HOMES = {
     "PushResult": "weighbridge.results",
     "Registry": "weighbridge.registry",
     "RegistryError": "weighbridge.contract.errors",
+    "Resumed": "weighbridge.results",
     "TransferError": "weighbridge.contract.errors",
     "VersionSession": "weighbridge.sessions",
 }
@@ -51,6 +52,7 @@ __all__ = [
     "PushResult",
     "Registry",
     "RegistryError",
+    "Resumed",
     "TransferError",
     "VersionSession",
     "__version__",

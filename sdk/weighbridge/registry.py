@@ -11,8 +11,9 @@ from weighbridge.client.session import VersionLike
 from weighbridge.contract import references, types
 from weighbridge.contract.errors import InvalidName
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.references import CheckpointSelector, Reference
-from weighbridge.results import PullResult, PushResult, TensorData, TensorsResult
+from weighbridge.contract.references import Reference
+from weighbridge.results import PullResult, PushResult, Resumed, TensorData, TensorsResult
+from weighbridge.series import Series
 from weighbridge.sessions import VersionSession
 from weighbridge.sources import PathLike, collect
 from weighbridge.transfer.clone import Link
@@ -20,10 +21,10 @@ from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.progress import Watcher
 from weighbridge.writing import Clock, Draft, publish_checkpoint, publish_version
 
-__all__ = ["PullResult", "PushResult", "Registry", "TensorData", "TensorsResult"]
+__all__ = ["PullResult", "PushResult", "Registry", "Resumed", "TensorData", "TensorsResult"]
 
 
-class Registry:
+class Registry(Series):
     """A registry at `url` (argument, else environment, else what `login` or `serve` stored).
 
     Constructing it does nothing on the network. Usable from several threads, and as a `with` block
@@ -155,6 +156,7 @@ class Registry:
         parents: Iterable[str] = (),
         alias: str | Iterable[str] = (),
         provenance: types.Provenance | None = None,
+        retention: types.Retention | None = None,
         progress: Watcher | None = None,
         create: bool = True,
         stats: bool | None = None,
@@ -163,7 +165,8 @@ class Registry:
         """A version to fill in a `with` block: published at its end, given up on an exception.
 
         After an exception a version that has checkpoints already is left open instead; it is
-        continued by `version(model, label, resume=True)`.
+        continued by `version(model, label, resume=True)`. `retention` says which checkpoints are
+        kept, instead of the model's; it counts when the version is opened.
         """
         return VersionSession(
             self.client,
@@ -176,6 +179,7 @@ class Registry:
                 provenance=provenance,
             ),
             resume=resume,
+            retention=retention,
             progress=progress,
             create=create,
             wanted=Wanted.of(fingerprints, stats),
@@ -285,29 +289,6 @@ class Registry:
         """The best version by `metric`, or by the model's main metric."""
         ref = _model(model)
         return self.client.best_version(ref.project, ref.model, metric)
-
-    def checkpoints(
-        self, ref: str, component: str = "", order: str = "newest"
-    ) -> Iterator[types.Checkpoint]:
-        """The checkpoints of a version; `order` is `newest`, `oldest` or `step`."""
-        wanted = parse(ref)
-        return self.client.iter_checkpoints(
-            wanted.project,
-            wanted.model,
-            wanted.version or references.LATEST,
-            component,
-            order,
-        )
-
-    def checkpoint(self, ref: str) -> types.Checkpoint:
-        """One checkpoint (`p/m@3:12`, `:best`; the last unless named)."""
-        wanted = parse(ref)
-        return self.client.checkpoint(
-            wanted.project,
-            wanted.model,
-            wanted.version or references.LATEST,
-            wanted.checkpoint or CheckpointSelector("last"),
-        )
 
     def facts(self, ref: str) -> types.VersionFacts:
         """What indexing found in the files of a version or checkpoint, and what its pusher claims."""

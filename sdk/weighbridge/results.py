@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weighbridge.contract.manifests import FileEntry
-from weighbridge.contract.types import Safety, Tensor
+from weighbridge.contract.types import Checkpoint, Safety, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,31 @@ class PullResult:
     requests: int
     manifest: str
     checkpoint: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where a training goes on: the last complete checkpoint, its files pulled and verified."""
+
+    reference: str
+    step: int
+    checkpoint: Checkpoint
+    pulled: PullResult
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The checkpoint's metrics."""
+        return self.checkpoint.metrics
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self.pulled.folder
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files."""
+        return tuple(self.folder / file.path for file in self.pulled.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class VersionSession:
         draft: Draft,
         *,
         resume: bool = False,
+        retention: types.Retention | None = None,
         progress: Watcher | None = None,
         create: bool = True,
         wanted: Wanted | None = None,
@@ -55,6 +56,8 @@ class VersionSession:
         self._model = model
         self._draft = draft
         self._resume = resume
+        self._retention = retention
+        self._steps: dict[str, int] = {}
         self._progress = watching(progress)
         self._create = create
         self._wanted = wanted or Wanted.of()
@@ -133,10 +136,25 @@ class VersionSession:
         self._count(Sent((), 0, sum(entry.size for entry in entries), 0))
         return entries
 
+    def last_step(self, component: str = "") -> int | None:
+        """The step of a component's last checkpoint, those of an earlier run included and those that
+        their verdict holds back; None if it has none."""
+        at = (self._model.project, self._model.model, self.number, component or "-", "newest")
+        if component not in self._steps:
+            last = [
+                found
+                for state in ("ready", "held")
+                if (found := next(self._client.iter_checkpoints(*at, state=state), None))
+            ]
+            if not last:
+                return None
+            self._steps[component] = max(last, key=lambda point: point.number).step
+        return self._steps[component]
+
     def checkpoint(
         self,
         *,
-        step: int,
+        step: int | None = None,
         files: PathLike | Iterable[PathLike],
         component: str = "",
         name: str = "",
@@ -145,7 +163,14 @@ class VersionSession:
         as_name: str | None = None,
     ) -> types.Checkpoint:
         """Publishes files as a checkpoint of this version, at once. The same content under the same
-        (component, step, name) twice is one checkpoint."""
+        (component, step, name) twice is one checkpoint.
+
+        Without a `step` it is the one after the component's last, from 1 on; a version that was
+        resumed goes on counting where the earlier run ended.
+        """
+        if step is None:
+            last = self.last_step(component)
+            step = 1 if last is None else last + 1
         selector = VersionSelector("number", str(self.number))
         ref = Reference(self._model.project, self._model.model, selector)
         draft = checkpoint_draft(step, component, name, metrics, tags)
@@ -156,6 +181,7 @@ class VersionSession:
         self._keep = True
         number = f"checkpoint {done.number}"
         self._warnings += [f"{number}: {text}" for text in claiming.warnings(sent.claims)]
+        self._steps[component] = done.step
         self._count(sent)
         return done
 
@@ -166,7 +192,12 @@ class VersionSession:
         found = self._found() if self._resume else None
         if found is None:
             found = begin(
-                self._client, self._model, secrets.token_hex(16), self._draft.label, self._create
+                self._client,
+                self._model,
+                secrets.token_hex(16),
+                self._draft.label,
+                self._create,
+                self._retention,
             )
         else:
             # It may have checkpoints of the earlier run: it is never given up by itself.

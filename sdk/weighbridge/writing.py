@@ -225,11 +225,14 @@ def send_checkpoint(
     return done, sent
 
 
-def begin(client: Client, model: Reference, key: str, label: str, create: bool) -> types.Version:
+def begin(
+    client: Client, model: Reference, key: str, label: str, create: bool,
+    retention: types.Retention | None = None,
+) -> types.Version:  # fmt: skip
     """Opens a version, after creating what it belongs to where that is missing and wanted."""
     for _ in range(_OPENINGS):
         try:
-            return client.begin_version(model.project, model.model, key, label)
+            return client.begin_version(model.project, model.model, key, label, retention)
         except Gone:
             return types.Version(model.project, model.model, 0, "aborted")
         except NotFound:

@@ -150,7 +150,7 @@ def until(condition, seconds=60, every=0.1):
         time.sleep(every)
 
 
-def serve(home: Path, *options: str, port: int = 0) -> Served:
+def serve(home: Path, *options: str, port: int = 0, extra: dict[str, str] | None = None) -> Served:
     """Starts `weighbridge serve` on `home`/data and waits until it answers."""
     ready = home / "ready.json"
     ready.unlink(missing_ok=True)
@@ -161,7 +161,11 @@ def serve(home: Path, *options: str, port: int = 0) -> Served:
     started = time.monotonic()
     log = (home / "serve.log").open("ab")
     process = subprocess.Popen(
-        words, env=Person(home).env(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        words,
+        env=Person(home, extra=extra or {}).env(),
+        stdout=log,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
     )
     log.close()
     while not ready.exists():
@@ -173,9 +177,9 @@ def serve(home: Path, *options: str, port: int = 0) -> Served:
 
 
 @contextmanager
-def serving(home: Path, *options: str) -> Iterator[Served]:
+def serving(home: Path, *options: str, extra: dict[str, str] | None = None) -> Iterator[Served]:
     """A server for the length of a block; stopped cleanly, killed if that fails."""
-    served = serve(home, *options)
+    served = serve(home, *options, extra=extra)
     try:
         yield served
     finally:

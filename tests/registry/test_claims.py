@@ -19,6 +19,7 @@ from chalicelib.registry import (
     keys,
     models,
     projects,
+    promoting,
     publishing,
     sweep,
     versions,
@@ -34,6 +35,7 @@ from weighbridge.contract.types import (
     ClaimsPage,
     FileClaims,
     NewVersion,
+    Promotion,
     Statistics,
     Tensor,
     TensorClaim,
@@ -377,6 +379,27 @@ def test_checkpoints_have_claims_of_their_own(stores, tmp_path):
     changing.delete(stores, "ann", "vision", "digits", VersionSelector("number", "1"))
     clean(stores)
     assert objects_of(stores) == []
+
+
+def test_a_promoted_checkpoint_takes_its_claims_along(stores, tmp_path):
+    """The version has pages of its own: deleting the checkpoint and its version takes none of them."""
+    found = opened(stores, "trained")
+    data, claim = claimed(tensors(), tmp_path)
+    entries = upload(stores, "vision", {PATH: data})
+    request = CheckpointCommit(manifests.digest(entries), entries, 1, claims=Claims((claim,)))
+    point = checkpoints.commit(stores, "ann", found, request)
+    source = checkpoints.resolve(stores, found, CheckpointSelector("number", "1"))
+    wanted = Promotion(key_of("promote"))
+    made = promoting.promote(stores, "ann", source, wanted)
+    assert promoting.promote(stores, "ann", source, wanted).number == made.number
+    assert made.claims == point.claims
+    assert len(objects_of(stores)) == 2
+    index(stores)
+    checkpoints.delete(stores, "ann", found, CheckpointSelector("number", "1"))
+    publishing.abort(stores, "ann", "vision", "digits", found.number)
+    clean(stores)
+    assert len(objects_of(stores)) == 1
+    assert all(t.fingerprint for t in shown(stores, made.number).values())
 
 
 def test_of_very_many_tensors_only_striking_statistics_are_shown(monkeypatch):

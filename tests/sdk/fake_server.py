@@ -360,8 +360,11 @@ class Handler(BaseHTTPRequestHandler):
                 commit = codec.decode(types.CheckpointCommit, data, strict=True)
                 return self._checkpoint(state, at, commit)
             case ["GET", "checkpoints"]:
-                series = [made for made, _ in reversed(state.checkpoints.get(at, []))]
-                return types.CheckpointPage(tuple(series))
+                wanted = query.get("component", "").replace("-", "")
+                found = [made for made, _ in state.checkpoints.get(at, [])]
+                if "component" in query:
+                    found = [made for made in found if made.component == wanted]
+                return types.CheckpointPage(tuple(reversed(found)))
             case ["GET", "checkpoints", c]:
                 return self._chosen(state, at, c)[0]
             case ["GET", "checkpoints", c, "files"]:

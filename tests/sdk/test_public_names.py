@@ -15,7 +15,7 @@ def test_public_names_are_these():
     """What users import does not change by accident."""
     assert sorted(weighbridge.__all__) == [
         "Client", "FileChanged", "IntegrityError", "Progress", "ProgressEvent", "PullResult", "PushResult",
-        "Registry", "RegistryError", "TransferError", "VersionSession", "__version__",
+        "Registry", "RegistryError", "Resumed", "TransferError", "VersionSession", "__version__",
     ]  # fmt: skip
     for name in weighbridge.__all__:
         assert getattr(weighbridge, name) is not None

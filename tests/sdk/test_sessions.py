@@ -155,3 +155,43 @@ def test_a_file_that_did_not_change_is_not_read_again(registry, content, monkeyp
         second.checkpoint(step=1, files=path)
     registry.push_checkpoint("p/m@2", path, 2)
     assert second.result.sent_bytes == 0
+
+
+def test_steps_are_counted_on_by_a_resumed_version(registry, state, content):
+    """Without a step each checkpoint is the one after its component's last, across runs."""
+
+    def killed():
+        with registry.version("p/m", label="x") as run:
+            assert run.last_step() is None
+            assert run.checkpoint(files=content("a", 10)).step == 1
+            assert run.checkpoint(step=10, files=content("a", 10, seed=2)).step == 10
+            run.checkpoint(step=3, files=content("a", 10, seed=3), component="net")
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        killed()
+    with registry.version("p/m", label="x", resume=True) as run:
+        assert run.last_step() == 10
+        assert run.checkpoint(files=content("a", 10, seed=4)).step == 11
+        assert run.checkpoint(files=content("a", 10, seed=5)).step == 12
+        assert run.checkpoint(files=content("a", 10, seed=6), component="net").step == 4
+        assert run.checkpoint(files=content("a", 10, seed=7), component="new").step == 1
+
+
+def test_resume_pulls_the_last_complete_checkpoint(registry, state, content, tmp_path):
+    """Of an open version too; nothing to go on from is None; stale files are replaced."""
+    with registry.version("p/m", label="x") as run:
+        assert registry.resume("p/m@1", to=tmp_path / "work") is None
+        run.checkpoint(step=5, files=content("w", 50), metrics={"loss": 2.0})
+        run.checkpoint(step=6, files=content("w", 60, seed=2), metrics={"loss": 1.0})
+        run.checkpoint(step=2, files=content("w", 40, seed=3), component="net")
+        (tmp_path / "work").mkdir()
+        (tmp_path / "work" / "w").write_bytes(b"half written")
+        found = registry.resume("p/m@1", component="-", to=tmp_path / "work")
+        assert (found.reference, found.step, found.metrics) == ("p/m@1:2", 6, {"loss": 1.0})
+        assert [path.read_bytes() for path in found.files] == [
+            content("w", 60, seed=2).read_bytes()
+        ]
+        assert registry.resume("p/m@1", to=tmp_path / "any").step == 2
+    found = registry.resume("p/m@1", component="net", to=tmp_path / "net")
+    assert (found.checkpoint.number, found.folder) == (3, tmp_path / "net")

@@ -1,5 +1,6 @@
 """What each verb costs in read and write units: measured, and written to docs/cost.md."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from chalicelib.catalogue import drain
@@ -9,7 +10,10 @@ from chalicelib.registry import (
     checkpoints,
     compare,
     models,
+    pinning,
     projects,
+    promoting,
+    pruning,
     publishing,
     tokens,
     uploads,
@@ -30,13 +34,16 @@ from weighbridge.contract.types import (
     NewVersion,
     Part,
     PlanRequest,
+    Promotion,
     PutDone,
+    Retention,
     VersionChanges,
     VersionCommit,
     WantedBlob,
 )
 
 WHERE = ("vision", "digits")
+LAST = references.parse_checkpoint("last")
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,26 @@ def measure(stores):
     point = CheckpointCommit(manifests.digest(files), files, 10, metrics={"loss": 0.1})
     run(
         "commit a checkpoint", lambda: checkpoints.commit(stores, by, found, point),
-        "1 file, 1 metric; +1 per further blob, +1 per further metric",
+        "1 file, 1 metric; +1 per further blob, +2 per further metric",
     )  # fmt: skip
+    run("last checkpoint", lambda: checkpoints.resolve(stores, found, LAST))
+    run("list checkpoints by a metric", lambda: checkpoints.listing(stores, found, by="loss",
+                                                                     order="min"))  # fmt: skip
+    keep = Retention(keep_last=1)
+    run("set a version's retention", lambda: pruning.override(stores, by, found, keep))
+    more = dataclasses.replace(point, step=20)
+    run(
+        "commit a checkpoint that displaces one",
+        lambda: checkpoints.commit(stores, by, found, more),
+        "later: the eviction, its release and its line in the history too",
+    )
+    run("pin a checkpoint", lambda: pinning.pin(stores, by, found, LAST, True))
+    last = checkpoints.resolve(stores, found, LAST)
+    run(
+        "promote a checkpoint",
+        lambda: promoting.promote(stores, by, last, Promotion(key_of("promote"))),
+        "begin and commit of a version; no byte is copied",
+    )
     run("compare two versions", lambda: compare.compare(stores, [found, found]))
     aliases.remove(stores, by, *WHERE, "production")
     run("delete a version", lambda: changing.delete(stores, by, *WHERE, selector))

@@ -6,12 +6,31 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.registry import keys, models, projects, versions
+from chalicelib.registry import (
+    checkpoints,
+    keys,
+    models,
+    projects,
+    pruning,
+    publishing,
+    series,
+    versions,
+)
 from chalicelib.registry.ports import Item, Put
 from chalicelib.storage import units
 from tests.registry_world import setup_model, world
 from tests.storage import cost
-from weighbridge.contract.types import Model, Version
+from weighbridge.contract import references
+from weighbridge.contract.types import (
+    Checkpoint,
+    KeepBest,
+    Model,
+    ModelChanges,
+    ModelSettings,
+    NewVersion,
+    Retention,
+    Version,
+)
 
 DOCUMENT = Path("docs/cost.md")
 MARK = "<!-- measured by `pytest tests/storage/test_cost.py`; UPDATE_COST=1 writes it anew -->"
@@ -107,6 +126,78 @@ def first_pages(stores, record):
 
     run("latest", lambda: versions.of_model(stores, record, LATEST))
     return found
+
+
+def points(stores, found, many):
+    """Many checkpoints of two components, written straight into the table."""
+    pk = checkpoints.partition(found)
+    puts = [Put(Item(keys.counter(pk), {"n": many}))]
+    for number in range(1, many + 1):
+        point = Checkpoint(
+            "vision", "digits", found.number, number, ("", "encoder")[number % 2], number,
+            metrics={"loss": abs(number - many / 2) + 0.25}, files=1, manifest="0" * 64,
+            created="2027-01-15T08:00:00.000Z",
+        )  # fmt: skip
+        at = (found.model.id, found.number)
+        puts.append(Put(Item(keys.checkpoint(*at, number), {}, series.document(point))))
+        lock = keys.step(*at, point.component, point.step, point.name)
+        puts.append(Put(Item(lock, {"n": number})))
+        puts += series.index_items(pk, point)
+    stores.table.write_many(puts)
+
+
+def checkpoint_reads(stores, found):
+    """Read units of each question about checkpoints, and of one call of a pruning."""
+    ask = {
+        "newest": {}, "oldest": {"order": "oldest"}, "by step": {"order": "step"},
+        "component": {"component": "encoder"},
+        "best by loss": {"by": "loss", "order": "min", "limit": 1},
+        "by loss": {"by": "loss", "order": "max"},
+        "component by loss": {"by": "loss", "order": "min", "component": "encoder"},
+        "steps": {"component": "encoder", "steps": (10, 30)},
+    }  # fmt: skip
+    units_of = {}
+
+    def run(name, action):
+        with units.recorded() as recorder:
+            action()
+        units_of[name] = recorder.reads
+
+    last = checkpoints.resolve(stores, found, references.parse_checkpoint("last")).checkpoint.number
+    for name, question in ask.items():
+        wanted = {"limit": 20, **question}
+        run(name, lambda wanted=wanted: checkpoints.listing(stores, found, **wanted))
+    for text in ("last", "best"):
+        selector = references.parse_checkpoint(text)
+        run(text, lambda selector=selector: checkpoints.resolve(stores, found, selector))
+    run("dry run", lambda: pruning.look(stores, found, None, act=False, account=False))
+    run("after a commit", lambda: pruning.settle(stores, found, {last: "encoder"}))
+    run("prune", lambda: pruning.look(stores, found, None, act=True, account=False))
+    return units_of
+
+
+def test_questions_about_checkpoints_cost_the_same_however_many_there_are(tmp_path):
+    """Of 5,000 checkpoints: first pages, best, last and one call of a pruning cost as of 400."""
+    measured = []
+    for name, many in (("small", 400), ("large", 5000)):
+        (tmp_path / name).mkdir()
+        stores, _ = world(tmp_path / name)
+        setup_model(stores)
+        policy = Retention(keep_last=3, keep_best=(KeepBest("loss", "min", 2),))
+        settings = ModelSettings("loss", {"loss": "min"}, retention=policy)
+        models.change(stores, "ann", "vision", "digits", ModelChanges(settings=settings))
+        publishing.begin(stores, "ann", "vision", "digits", NewVersion("k" * 20))
+        found = versions.numbered(stores, models.find(stores, "vision", "digits"), 1)
+        points(stores, found, many)
+        measured.append(checkpoint_reads(stores, found))
+        stores.table.close()
+    print(measured[1])
+    small, large = measured
+    assert {k: v for k, v in small.items() if k != "oldest"} == {
+        k: v for k, v in large.items() if k != "oldest"
+    }
+    assert abs(small["oldest"] - large["oldest"]) <= 1  # longer numbers, a longer page
+    assert max(large.values()) <= 80
 
 
 def test_first_pages_cost_the_same_however_much_there_is(tmp_path):

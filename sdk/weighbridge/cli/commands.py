@@ -3,10 +3,11 @@
 Only data, so that `weighbridge --help` loads nothing else.
 """
 
-from weighbridge.cli import keeping
+from weighbridge.cli import checkpoint_commands, keeping
 from weighbridge.cli.command import GROUPS, Command, Group
 
 __all__ = ["BY_NAME", "COMMANDS", "GROUPS", "Command", "Group", "families"]
+
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -69,27 +70,7 @@ COMMANDS: tuple[Command, ...] = (
         "those tensors are fetched.",
         resumes=True,
     ),
-    Command(
-        "checkpoint ls",
-        "read",
-        "List the checkpoints of a version.",
-        "listing:checkpoint_ls",
-        (
-            "weighbridge checkpoint ls vision/digits@1",
-            "weighbridge checkpoint ls vision/digits@1 --component encoder --order step --json",
-        ),
-    ),
-    Command(
-        "checkpoint pull",
-        "read",
-        "Download the files of a checkpoint (the last one unless named) and verify them.",
-        "fetching:checkpoint_pull",
-        (
-            "weighbridge checkpoint pull vision/digits@1 --to checkpoint",
-            "weighbridge checkpoint pull vision/digits@1:best=loss --to checkpoint",
-        ),
-        resumes=True,
-    ),
+    *checkpoint_commands.READ,
     Command(
         "cache ls",
         "read",
@@ -134,19 +115,7 @@ COMMANDS: tuple[Command, ...] = (
         "The exit code is 10 if the project's safety policy holds the version back.",
         resumes=True,
     ),
-    Command(
-        "checkpoint push",
-        "change",
-        "Publish files as a checkpoint of a version.",
-        "publishing:checkpoint_push",
-        (
-            "weighbridge checkpoint push vision/digits@1 epoch-5.safetensors --step 5 "
-            "--metric loss=0.31",
-            "weighbridge checkpoint push vision/digits@1 out/ --step 10 --component encoder",
-        ),
-        notes="Component, step and name identify a checkpoint: equal content twice is one.",
-        resumes=True,
-    ),
+    *checkpoint_commands.CHANGE,
     Command(
         "alias",
         "change",

@@ -99,9 +99,22 @@ def ls(args: Namespace, context: Context) -> int:
 def checkpoint_ls_arguments(parser: ArgumentParser) -> None:
     """Arguments of `checkpoint ls`."""
     parser.add_argument("ref", metavar="REF", help="the version, such as PROJECT/MODEL@3")
-    parser.add_argument("--component", metavar="C", default="", help="only of this component")
     parser.add_argument(
-        "--order", choices=("newest", "oldest", "step"), default="newest", help="which come first"
+        "--component", metavar="C", default="", help="only of this component (`-`: without one)"
+    )
+    parser.add_argument(
+        "--step", metavar="A..B", default="", help="only these steps: 100..200, 100.. or ..200"
+    )
+    parser.add_argument("--name", metavar="N", default="", help="only those of this name")
+    parsing.pairs_option(parser, "tag", parsing.tag, "only with this tag, such as kind=full")
+    parser.add_argument(
+        "--by", metavar="METRIC", default="", help="by this metric, the better end first"
+    )
+    parser.add_argument(
+        "--order",
+        choices=("newest", "oldest", "step", "max", "min"),
+        default="",
+        help="which come first (default: newest; with --step: step); max or min goes with --by",
     )
     parser.add_argument(
         "--held", action="store_true", help="those that their safety verdict holds back"
@@ -113,11 +126,21 @@ def checkpoint_ls_arguments(parser: ArgumentParser) -> None:
 def checkpoint_ls(args: Namespace, context: Context) -> int:
     """Lists the checkpoints of a version."""
     ref = targets.versioned(args.ref)
+    tags = parsing.once("tag", args.tag)
     with context.registry(args) as registry:
         at = (ref.project, ref.model, targets.selector(ref))
         found = gather(
             lambda size, page: registry.client.checkpoints(
-                *at, args.component, args.order, size, page, "held" if args.held else ""
+                *at,
+                args.component,
+                args.order,
+                size,
+                page,
+                args.name,
+                args.step,
+                args.by,
+                tags,
+                "held" if args.held else "",
             ),
             args,
         )

@@ -137,7 +137,8 @@ def _settings(
         **old.directions,
         **parsing.once("direction", args.direction),
     }
-    return types.ModelSettings(
+    return replace(
+        old,
         main_metric=old.main_metric if args.main_metric is None else args.main_metric,
         directions=directions,
         protected_aliases=tuple(dict.fromkeys([*kept, *args.protect])),

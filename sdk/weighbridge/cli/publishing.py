@@ -107,7 +107,7 @@ def push(args: Namespace, context: Context) -> int:
         for alias in args.alias:
             would = "would point" if args.dry_run else "points"
             context.screen.line(f"alias {alias} {would} to it")
-    return _judged(context.screen, done)
+    return judged(context.screen, done.reference, done.state, done.verdict)
 
 
 def _wait(parser: ArgumentParser) -> None:
@@ -135,22 +135,20 @@ def _looked_at(registry: "Registry", args: Namespace, done: "PushResult") -> "Pu
     return replace(done, state=found.state, verdict=found.verdict)
 
 
-def _judged(screen: Screen, done: "PushResult") -> int:
+def judged(screen: Screen, reference: str, state: str, verdict: types.Safety) -> int:
     """Warns of what can execute code; the exit code of what is held back."""
-    name = clean(done.reference)
-    if done.state == "checking":
+    name = clean(reference)
+    if state == "checking":
         screen.remark(f"{name} is still being checked; it appears when it is found to be safe")
         return exits.HELD
-    if done.state == "blocked":
+    if state == "blocked":
         screen.remark(
-            f"{name} is blocked: its safety verdict is {done.verdict}; "
+            f"{name} is blocked: its safety verdict is {verdict}; "
             f"`weighbridge verdict {name}` says why"
         )
         return exits.HELD
-    if done.verdict in ("unsafe", "unknown"):
-        screen.remark(
-            f"warning: {words(done.verdict)}; `weighbridge verdict {name}` names the files"
-        )
+    if verdict in ("unsafe", "unknown"):
+        screen.remark(f"warning: {words(verdict)}; `weighbridge verdict {name}` names the files")
     return 0
 
 
@@ -191,7 +189,7 @@ def checkpoint_push(args: Namespace, context: Context) -> int:
         )
         done = _looked_at(registry, args, done)
     _report(context.screen, args, done, {"checkpoint": done.checkpoint})
-    return _judged(context.screen, done)
+    return judged(context.screen, done.reference, done.state, done.verdict)
 
 
 def _report(screen: Screen, args: Namespace, done: "PushResult", more: dict[str, Any]) -> None:

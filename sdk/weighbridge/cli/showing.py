@@ -130,6 +130,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
             ("verdict", _verdict(version)),
             ("description", version.description),
             ("parents", ", ".join(version.parents)),
+            ("promoted from", version.source),
             ("files", f"{plural(version.files, 'file')}, {human_size(version.size)}"),
             ("tensors", _summary(version.claims)),
             ("manifest", version.manifest),

@@ -1,6 +1,6 @@
 """Checkpoints of a version."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from weighbridge.client.session import (
     PAGE,
@@ -23,16 +23,33 @@ class Checkpoints(Session):
         model: str,
         version: VersionLike,
         component: str = "",
-        order: str = "newest",
+        order: str = "",
         limit: int = 100,
         page: str | None = None,
+        name: str = "",
+        steps: str = "",
+        by: str = "",
+        tags: Mapping[str, str] | None = None,
         state: str = "",
     ) -> types.CheckpointPage:
-        """A page of checkpoints; `order` is `newest`, `oldest` or `step`, `state` `ready` (the
-        default) or `held` (back by their verdict)."""
-        query = {
-            "component": component, "order": order, "state": state, "limit": limit, "page": page
-        }  # fmt: skip
+        """A page of checkpoints, newest first; `order` is `newest`, `oldest` or `step`, or `max` or
+        `min` where a metric is named in `by`.
+
+        `component` `-` means the empty one; `steps` is `100..200`, `100..` or `..200`. `state`
+        is `ready` (the default) or `held` (back by their verdict; newest or oldest first). A filtered
+        page may be short, even empty, while `next` goes on.
+        """
+        query: dict[str, object] = {
+            "component": component,
+            "order": order,
+            "state": state,
+            "limit": limit,
+            "page": page,
+            "name": name,
+            "steps": steps,
+            "by": by,
+            "tag": [f"{key}={value}" for key, value in (tags or {}).items()],
+        }
         at = _series(project, model, version)
         return self.call(types.CheckpointPage, "GET", *at, query=query)
 
@@ -42,11 +59,18 @@ class Checkpoints(Session):
         model: str,
         version: VersionLike,
         component: str = "",
-        order: str = "newest",
+        order: str = "",
+        name: str = "",
+        steps: str = "",
+        by: str = "",
+        tags: Mapping[str, str] | None = None,
+        state: str = "",
     ) -> Iterator[types.Checkpoint]:
-        """All checkpoints of a version."""
+        """All checkpoints of a version that are asked for."""
         return self._pages(
-            lambda page: self.checkpoints(project, model, version, component, order, PAGE, page)
+            lambda page: self.checkpoints(
+                project, model, version, component, order, PAGE, page, name, steps, by, tags, state
+            )
         )
 
     def commit_checkpoint(
@@ -107,6 +131,63 @@ class Checkpoints(Session):
         """What indexing found in the checkpoint's files."""
         at = (*_at(project, model, version, checkpoint), "facts")
         return self.call(types.VersionFacts, "GET", *at)
+
+    def pin_checkpoint(
+        self, project: str, model: str, version: VersionLike, checkpoint: CheckpointLike
+    ) -> types.Checkpoint:
+        """Keeps a checkpoint whatever the retention says."""
+        at = (*_at(project, model, version, checkpoint), "pin")
+        return self.call(types.Checkpoint, "PUT", *at)
+
+    def unpin_checkpoint(
+        self, project: str, model: str, version: VersionLike, checkpoint: CheckpointLike
+    ) -> types.Checkpoint:
+        """Gives a pinned checkpoint back to the retention."""
+        at = (*_at(project, model, version, checkpoint), "pin")
+        return self.call(types.Checkpoint, "DELETE", *at)
+
+    def promote_checkpoint(
+        self,
+        project: str,
+        model: str,
+        version: VersionLike,
+        checkpoint: CheckpointLike,
+        promotion: types.Promotion,
+    ) -> types.Version:
+        """The next version, of the checkpoint's files. The same `key` makes one version."""
+        at = (*_at(project, model, version, checkpoint), "promotion")
+        return self.call(types.Version, "POST", *at, body=promotion)
+
+    def retention(self, project: str, model: str, version: VersionLike) -> types.RetentionState:
+        """The retention in force for a version's checkpoints, and who says so."""
+        at = (*_series(project, model, version)[:-1], "retention")
+        return self.call(types.RetentionState, "GET", *at)
+
+    def set_retention(
+        self, project: str, model: str, version: VersionLike, retention: types.Retention
+    ) -> types.RetentionState:
+        """Gives a version a retention of its own, instead of the model's."""
+        at = (*_series(project, model, version)[:-1], "retention")
+        return self.call(types.RetentionState, "PUT", *at, body=retention)
+
+    def clear_retention(
+        self, project: str, model: str, version: VersionLike
+    ) -> types.RetentionState:
+        """Gives a version the model's retention again."""
+        at = (*_series(project, model, version)[:-1], "retention")
+        return self.call(types.RetentionState, "DELETE", *at)
+
+    def prune(
+        self,
+        project: str,
+        model: str,
+        version: VersionLike,
+        dry_run: bool = False,
+        page: str | None = None,
+    ) -> types.Pruned:
+        """Applies the retention to the next checkpoints by number; `next` of the answer goes on."""
+        at = (*_series(project, model, version)[:-1], "prune")
+        return self.call(types.Pruned, "POST", *at, body=types.PruneRequest(dry_run, page))
 
 
 def _series(project: str, model: str, version: VersionLike) -> tuple[str, ...]:

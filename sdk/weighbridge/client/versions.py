@@ -32,10 +32,20 @@ class Versions(Session):
         """All versions of a model."""
         return self._pages(lambda page: self.versions(project, model, state, order, PAGE, page))
 
-    def begin_version(self, project: str, model: str, key: str, label: str = "") -> types.Version:
-        """Opens a version. The same `key` opens one version, however often it is asked."""
+    def begin_version(
+        self,
+        project: str,
+        model: str,
+        key: str,
+        label: str = "",
+        retention: types.Retention | None = None,
+    ) -> types.Version:
+        """Opens a version. The same `key` opens one version, however often it is asked.
+
+        `retention` is for its checkpoints, instead of the model's.
+        """
         at = ("projects", project, "models", model, "versions")
-        return self.call(types.Version, "POST", *at, body=types.NewVersion(key, label))
+        return self.call(types.Version, "POST", *at, body=types.NewVersion(key, label, retention))
 
     def version(self, project: str, model: str, version: VersionLike = "latest") -> types.Version:
         """One version."""

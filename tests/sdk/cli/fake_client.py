@@ -39,6 +39,7 @@ class FakeClient:
         self.job = None
         self.verdicts = ["safe"]
         """What indexing finds in whatever is pushed."""
+        self.retentions = {}
 
     def _changed(self, *call):
         self.calls.append(call)
@@ -230,7 +231,7 @@ class FakeClient:
             raise Gone(f"{project}/{model}@{number} was deleted")
         return self._with_aliases(known[number])
 
-    def begin_version(self, project, model, key, label=""):
+    def begin_version(self, project, model, key, label="", retention=None):
         known = self.all_versions[project, self.model(project, model).name]
         number = max(known, default=0) + 1
         known[number] = types.Version(project, model, number, "open", label, created=NOW)
@@ -296,17 +297,95 @@ class FakeClient:
     # Checkpoints
 
     def checkpoints(
-        self, project, model, version, component="", order="newest", limit=100, page=None, state=""
+        self, project, model, version, component="", order="", limit=100, page=None, name="",
+        steps="", by="", tags=None, state="",
     ):  # fmt: skip
         number = self.version(project, model, version).number
         found = list(self.all_checkpoints.get((project, model, number), {}).values())
         found = [c for c in found if (c.state == "ready") == (state != "held")]
-        found = [c for c in found if not component or c.component == component]
-        if order == "step":
+        found = [c for c in found if not component or c.component == component.replace("-", "")]
+        found = [c for c in found if not name or c.name == name]
+        found = [c for c in found if (tags or {}).items() <= c.tags.items()]
+        if steps:
+            low, _, high = steps.partition("..")
+            found = [c for c in found if int(low or 0) <= c.step <= int(high or 10**9)]
+        if by:
+            found = [c for c in found if by in c.metrics]
+            found.sort(key=lambda c: c.metrics[by], reverse=order == "max")
+        elif order == "step" or (steps and not order):
             found.sort(key=lambda c: (c.component, c.step))
-        elif order == "newest":
+        elif order != "oldest":
             found.reverse()
         return types.CheckpointPage(*_page(found, limit, page))
+
+    def iter_checkpoints(
+        self, project, model, version, component="", order="", name="", steps="", by="", tags=None,
+        state="",
+    ):  # fmt: skip
+        at = (project, model, version)
+        return iter(
+            self.checkpoints(*at, component, order, 1000, None, name, steps, by, tags, state).items
+        )
+
+    def _pin(self, project, model, version, checkpoint, pinned):
+        found = replace(self.checkpoint(project, model, version, checkpoint), pinned=pinned)
+        self._changed("pin", project, model, found.version, found.number, pinned)
+        self.all_checkpoints[project, model, found.version][found.number] = found
+        return found
+
+    def pin_checkpoint(self, project, model, version, checkpoint):
+        return self._pin(project, model, version, checkpoint, True)
+
+    def unpin_checkpoint(self, project, model, version, checkpoint):
+        return self._pin(project, model, version, checkpoint, False)
+
+    def promote_checkpoint(self, project, model, version, checkpoint, promotion):
+        point = self.checkpoint(project, model, version, checkpoint)
+        opened = self.begin_version(project, model, promotion.key, promotion.label)
+        commit = types.VersionCommit(
+            point.manifest, self.files[project, model, point.version, point.number],
+            promotion.description, point.metrics, tags={**point.tags, **promotion.tags},
+        )  # fmt: skip
+        return self.commit_version(project, model, opened.number, commit)
+
+    def retention(self, project, model, version):
+        number = self.version(project, model, version).number
+        own = self.retentions.get((project, model, number))
+        if own is not None:
+            return types.RetentionState(own, "version")
+        policy = self.model(project, model).settings.retention
+        return types.RetentionState(policy, "none" if policy == types.Retention() else "model")
+
+    def set_retention(self, project, model, version, retention):
+        number = self.version(project, model, version).number
+        self._changed("set_retention", project, model, number, retention)
+        self.retentions[project, model, number] = retention
+        return self.retention(project, model, number)
+
+    def clear_retention(self, project, model, version):
+        number = self.version(project, model, version).number
+        self._changed("clear_retention", project, model, number)
+        self.retentions.pop((project, model, number), None)
+        return self.retention(project, model, number)
+
+    def prune(self, project, model, version, dry_run=False, page=None):
+        number = self.version(project, model, version).number
+        keep = self.retention(project, model, number).retention.keep_last
+        known = self.all_checkpoints[project, model, number]
+        kept = sorted(known)[-keep:] if keep else sorted(known)
+        items = tuple(
+            types.Judged(
+                n, c.component, c.step, c.size, n in kept,
+                "keep_last" if n in kept else "no rule keeps it",
+            )
+            for n, c in sorted(known.items())
+        )  # fmt: skip
+        gone = [n for n in known if n not in kept]
+        if not dry_run:
+            self._changed("prune", project, model, number)
+            for n in gone:
+                del known[n]
+        return types.Pruned(items, len(gone), len(gone), 4096 * len(gone), 0, dry_run)
 
     def commit_checkpoint(self, project, model, version, commit):
         number = self.version(project, model, version).number

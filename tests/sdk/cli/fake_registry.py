@@ -8,7 +8,7 @@ from tests.sdk.cli.fake_client import URL
 from weighbridge.contract import manifests, references, types
 from weighbridge.contract.errors import AlreadyExists, NotFound
 from weighbridge.registry import Registry
-from weighbridge.results import PullResult, PushResult, TensorsResult
+from weighbridge.results import PullResult, PushResult, Resumed, TensorsResult
 from weighbridge.sources import collect
 from weighbridge.writing import Draft, hashed
 
@@ -64,6 +64,13 @@ class FakeRegistry(Registry):
         )  # fmt: skip
         text = f"{at.project}/{at.model}@{made.version}:{made.number}"
         return self._pushed(text, made.version, sent, False, made.number, judged=made)
+
+    def resume(self, ref, component="", to=None, *, force=True, progress=None):
+        last = self.last_checkpoint(ref, component)
+        if last is None:
+            return None
+        at = f"{last.project}/{last.model}@{last.version}:{last.number}"
+        return Resumed(at, last.step, last, self.pull(at, to, force=force))
 
     def _pushed(self, reference, version, sent, dry_run, checkpoint=0, judged=None):
         size = sum(e.size for e in sent.entries)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sdk.cli.fake_registry import FakeRegistry
 from weighbridge import config
-from weighbridge.cli import commands
+from weighbridge.cli import commands, exits
 from weighbridge.contract import types
 from weighbridge.contract.errors import Unauthenticated
 
@@ -316,3 +316,76 @@ def test_a_dry_run_meets_the_refusal_of_the_real_thing(line, words):
     """What is not published cannot be released, approved or tagged, in a dry run neither."""
     assert line.run(*words.split(), "--dry-run") == 5
     assert "vision/digits@4 is open, not ready" in line.err
+
+
+def test_model_set_keeps_the_retention(line):
+    """Changing how versions are judged does not change which checkpoints are kept."""
+    assert line.run("retention", "set", "vision/digits", "--keep-last", "3") == 0
+    assert line.run("model", "set", "vision/digits", "--protect", "live") == 0
+    kept = line.client.all_models["vision", "digits"].settings.retention
+    assert kept == types.Retention(keep_last=3)
+    assert line.run("retention", "clear", "vision/digits") == 0
+    settings = line.client.all_models["vision", "digits"].settings
+    assert settings.retention == types.Retention()
+    assert settings.main_metric == "accuracy"
+
+
+def test_retention_is_shown_and_changed(line):
+    """Each rule in words; a version's own before its model's; a dry run changes nothing."""
+    ref = "vision/digits@1"
+    assert line.run("retention", "show", ref) == 0
+    assert "keeps every checkpoint (no retention)" in line.out
+    rules = ["--keep-last", "2", "--keep-best", "loss=min:3", "--keep-best", "acc=max",
+             "--keep-every", "100", "--max-age", "36h"]  # fmt: skip
+    assert line.run("retention", "set", ref, *rules, "--dry-run") == 0
+    assert "would keep" in line.out
+    assert line.client.calls == []
+    assert line.run("retention", "set", ref, *rules) == 0
+    expected = types.Retention(
+        2, (types.KeepBest("loss", "min", 3), types.KeepBest("acc", "max", 1)), 100, 36 * 3600
+    )
+    assert line.client.calls == [("set_retention", "vision", "digits", 1, expected)]
+    for word in ("the last 2", "the 3 with the smallest loss", "100 divides", "younger than 36h"):
+        assert word in line.out
+    assert line.run("retention", "set", ref) == exits.USAGE
+    assert line.run("retention", "set", "vision/digits", "--keep-all") == exits.USAGE
+    assert line.run("retention", "show", f"{ref}:1") == exits.USAGE
+    assert line.run("retention", "set", ref, "--max-age", "soon") == exits.USAGE
+
+
+def test_pruning_asks_and_says_what_it_frees(line):
+    """Nothing goes without --yes where nobody can be asked; a dry run asks nothing."""
+    ref = "vision/digits@1"
+    assert line.run("checkpoint", "prune", ref) == 0
+    assert "every checkpoint is kept" in line.err
+    line.run("retention", "set", ref, "--keep-last", "1")
+    assert line.run("checkpoint", "prune", ref, "--dry-run") == 0
+    assert "would be evicted: 2 checkpoints; would be free: 2 blobs" in line.out
+    assert len(line.client.all_checkpoints["vision", "digits", 1]) == 3
+    assert line.run("checkpoint", "prune", ref) == exits.USAGE
+    assert line.run("checkpoint", "prune", ref, terminal=True, stdin="n\n") == 0
+    assert len(line.client.all_checkpoints["vision", "digits", 1]) == 3
+    assert line.run("checkpoint", "prune", ref, "--yes", "--json") == 0
+    assert json.loads(line.out)["evicted"] == 2
+    assert list(line.client.all_checkpoints["vision", "digits", 1]) == [3]
+    assert line.run("checkpoint", "prune", "vision/digits") == exits.USAGE
+
+
+def test_a_promotion_names_the_checkpoint_by_its_number(line):
+    """`best` is looked up once; aliases are moved; a dry run makes nothing."""
+    words = ["checkpoint", "promote", "vision/digits@1:best", "--alias", "staging"]
+    assert line.run(*words, "--dry-run") == 0
+    assert "would make vision/digits@1:3 the next version" in line.out
+    assert line.client.calls == []
+    assert line.run(*words, "--label", "9.0") == 0
+    assert "vision/digits@1:3 is now vision/digits@5" in line.out
+    assert [call[0] for call in line.client.calls] == ["commit_version", "move_alias"]
+    assert line.run("checkpoint", "promote", "vision/digits@1") == exits.USAGE
+
+
+def test_a_version_without_checkpoints_is_resumed_from_the_beginning(line):
+    """That is an answer, not an error; for programs it is null."""
+    assert line.run("checkpoint", "resume", "vision/digits@2") == 0
+    assert "no checkpoint yet" in line.out
+    assert line.run("checkpoint", "resume", "vision/digits@2", "--json") == 0
+    assert json.loads(line.out) == {"resumed": None}

@@ -29,7 +29,9 @@ def test_the_fake_client_has_the_signatures_of_the_real_one(name):
     assert _shape(getattr(FakeClient, name)) == _shape(getattr(Client, name))
 
 
-@pytest.mark.parametrize("name", ["pull", "pull_tensors", "push", "push_checkpoint", "close"])
+@pytest.mark.parametrize(
+    "name", ["pull", "pull_tensors", "push", "push_checkpoint", "resume", "close"]
+)
 def test_the_fake_registry_has_the_signatures_of_the_real_one(name):
     """What moves bytes is replaced under the same signature."""
     assert _shape(getattr(FakeRegistry, name)) == _shape(getattr(Registry, name))

@@ -38,6 +38,17 @@ def test_a_push_that_is_held_back_has_an_exit_code_of_its_own(line, verdict, tol
     assert line.run("alias", "vision/digits@5", "staging", "--dry-run") == exits.HELD
 
 
+def test_a_promotion_that_is_held_back_has_the_same_exit_code(line):
+    """A version that the policy blocks is said to be so, for people and for programs."""
+    block(line.client)
+    line.client.verdicts = ["unsafe"]
+    words = ("checkpoint", "promote", "vision/digits@1:3")
+    assert line.run(*words) == exits.HELD
+    assert "vision/digits@1:3 is now vision/digits@5" in line.out
+    assert "is blocked" in line.err
+    assert line.run(*words, "--json") == exits.HELD
+
+
 def test_a_release_needs_a_reason_and_is_done_once(line):
     """Without --comment nothing is asked of the server; with it the version is let through."""
     block(line.client)

@@ -13,7 +13,10 @@ CheckpointState = Literal["ready", "checking", "blocked"]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A numbered, immutable set of files under a version; identity is (component, step, name)."""
+    """A numbered, immutable set of files under a version; identity is (component, step, name).
+
+    Retention never evicts one that is `pinned`.
+    """
 
     project: str
     model: str
@@ -33,11 +36,12 @@ class Checkpoint:
     state: CheckpointState = "ready"
     verdict: Safety = "pending"
     release: Release = field(default_factory=Release)
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPage:
-    """Checkpoints of a version."""
+    """Checkpoints of a version. A filtered page may be short, even empty, while `next` goes on."""
 
     items: tuple[Checkpoint, ...]
     next: str | None = None
@@ -55,3 +59,13 @@ class CheckpointCommit:
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     claims: Claims | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Makes a version of a checkpoint's files. The same `key` asked twice makes one version."""
+
+    key: str
+    label: str = ""
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from weighbridge.contract.types.retention import Retention
+
 Direction = Literal["max", "min"]
 SafetyPolicy = Literal["warn", "block"]
 """What becomes of files that can execute code when they are loaded: `warn` shows it, `block` holds
@@ -52,12 +54,14 @@ class ModelSettings:
 
     `main_metric` is what `:best` uses; `directions` says per metric whether larger (`max`) or
     smaller (`min`) is better; `protected_aliases` are patterns (`prod*`) whose move needs a version
-    that is approved and whose verdict is safe (or that was released).
+    that is approved and whose verdict is safe (or that was released); `retention` says which
+    checkpoints its versions keep.
     """
 
     main_metric: str = ""
     directions: dict[str, Direction] = field(default_factory=dict)
     protected_aliases: tuple[str, ...] = ()
+    retention: Retention = field(default_factory=Retention)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types.claims import Claims, ClaimsSummary
 from weighbridge.contract.types.facts import Safety
+from weighbridge.contract.types.retention import Retention
 
 VersionState = Literal["open", "checking", "blocked", "ready", "aborted", "deleted"]
 """`checking` and `blocked` only where the project's safety policy is `block`: committed, and held back
@@ -47,7 +48,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a model. `parents` are references (`project/model@3`), `size` is all files'."""
+    """One version of a model. `parents` are references (`project/model@3`), `size` is all files'.
+
+    `source` is the checkpoint that it was promoted from (`project/model@3:12`), which may be gone.
+    """
 
     project: str
     model: str
@@ -73,6 +77,7 @@ class Version:
     claims: ClaimsSummary | None = None
     verdict: Safety = "pending"
     release: Release = field(default_factory=Release)
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,14 @@ class VersionPage:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """Opens a version. The same `key` asked twice opens one version (idempotency)."""
+    """Opens a version. The same `key` asked twice opens one version (idempotency).
+
+    `retention` is for its checkpoints, instead of the model's.
+    """
 
     key: str
     label: str = ""
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True, slots=True)
