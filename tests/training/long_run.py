@@ -1,8 +1,11 @@
 """A loop that is not over soon, on a model of some megabytes; prints each step's loss.
 
-python long_run.py LABEL STEPS
+python long_run.py LABEL STEPS [PAUSE]
+
+At step PAUSE it waits to be killed, while what it took before is still being pushed.
 """
 
+import signal
 import sys
 
 import torch
@@ -11,6 +14,7 @@ from weighbridge.training import Checkpointer
 from weighbridge.training.torch import TorchLoop
 
 label, steps = sys.argv[1], int(sys.argv[2])
+pause = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 torch.manual_seed(0)
 first = torch.nn.Linear(256, 512)
 tied = torch.nn.Linear(512, 512)
@@ -32,4 +36,6 @@ for step in range(start + 1, steps + 1):
     optimizer.step()
     loop.step(step, {"loss": loss.item()})
     print("loss", step, repr(loss.item()), flush=True)
+    if step == pause:
+        signal.pause()
 print(loop.finish())
