@@ -123,6 +123,18 @@ def test_a_verdict_is_the_worst_of_the_files(stores):
     assert [k for k, _ in events(stores) if k == "version.verdict"] == ["version.verdict"] * 2
 
 
+def test_pages_name_the_files_that_are_not_safe(stores):
+    """The version's page shows verdict and findings of each file."""
+    from chalicelib.catalogue import drain
+
+    publish(stores, {"a": b"!unsafe", "b": b"!unknown"})
+    index_all(stores)
+    record = projects.find(stores, "vision")
+    assert drain.project(stores, record.id)
+    pages = [stores.site.read(head.key).decode() for head in stores.site.list("").heads]
+    assert any("imports unsafe" in page and "imports unknown" in page for page in pages)
+
+
 def test_what_was_indexed_before_is_decided_at_commit(stores):
     """The second version of the same bytes has its verdict at once, without a note."""
     publish(stores, {"a": b"!unsafe"})
