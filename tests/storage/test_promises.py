@@ -16,8 +16,10 @@ from tests.storage.promise_machine import Promises
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-def walk(make, examples, steps):
-    class Machine(Promises):
+def walk(make, examples, steps, machine=Promises):
+    """Runs a machine on tables that `make` makes."""
+
+    class Machine(machine):
         def make_table(self):
             return make()
 

@@ -32,25 +32,22 @@ def labelled(registry: Registry, model: Reference, label: str) -> types.Version 
         return None
 
 
-def last(registry: Registry, version: types.Version, component: str) -> types.Checkpoint | None:
-    """The checkpoint of that component that was published last."""
-    selector = VersionSelector("number", str(version.number))
-    found = registry.client.iter_checkpoints(version.project, version.model, selector, component)
-    return next((one for one in found if one.component == component), None)
-
-
 def fetch(
-    registry: Registry, version: types.Version, checkpoint: types.Checkpoint, to: Path
-) -> Resumed:
-    """Pulls a checkpoint into a folder."""
-    reference = f"{version.project}/{version.model}@{version.number}:{checkpoint.number}"
-    registry.pull(reference, to=to, force=True)
-    return Resumed(
-        path=to,
-        step=checkpoint.step,
-        number=checkpoint.number,
-        reference=reference,
-        metrics=dict(checkpoint.metrics),
-        tags=dict(checkpoint.tags),
+    registry: Registry, version: types.Version, component: str, to: Path
+) -> tuple[Resumed, types.Checkpoint] | None:
+    """Pulls the last checkpoint of that component into a folder; None if there is none."""
+    reference = f"{version.project}/{version.model}@{version.number}"
+    found = registry.resume(reference, component or "-", to)
+    if found is None:
+        return None
+    last = found.checkpoint
+    resumed = Resumed(
+        path=found.folder,
+        step=found.step,
+        number=last.number,
+        reference=found.reference,
+        metrics=dict(last.metrics),
+        tags=dict(last.tags),
         published=version.state == "ready",
     )
+    return resumed, last

@@ -105,12 +105,14 @@ class Checkpointer:
         version = resuming.labelled(self.registry, self.model, self.label)
         if version is None:
             return None
-        last = resuming.last(self.registry, version, self.component)
-        if last is None:
-            return None
-        self._last = last
         folder = Path(to) if to is not None else self._spool.new()
-        return resuming.fetch(self.registry, version, last, folder)
+        found = resuming.fetch(self.registry, version, self.component, folder)
+        if found is None:
+            if to is None:
+                self._spool.discard(folder)
+            return None
+        resumed, self._last = found
+        return resumed
 
     def snapshot(
         self,

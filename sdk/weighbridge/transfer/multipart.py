@@ -103,7 +103,7 @@ class Multiparts:
     ) -> Upload:
         """Opens an upload of a file that is not read to its end yet, of which these first parts are
         known; or goes on with one that was left of it, on this machine or another."""
-        parts = [item.part for item in known[: plan.PLAN_BLOBS - _LAST]]
+        parts = [item.part for item in known[: plan.PAGE - _LAST]]
         parts += [item.part for item in known[len(parts) :][-_LAST:]]
         opened = self._client.open_upload(self._project, stamp.size, scheme, parts)
         self._journal.upload_began(remembered, opened.upload)
