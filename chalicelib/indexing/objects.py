@@ -28,11 +28,15 @@ def look(stores: Stores, key: str) -> None:
     index(stores, project_id, blob, key, head.size)
 
 
-def index(stores: Stores, project_id: str, blob: str, key: str, size: int) -> None:
-    """Writes the facts of a blob, unless this indexer did so before, and marks pages stale."""
+def index(stores: Stores, project_id: str, blob: str, key: str, size: int, name: str = "") -> None:
+    """Writes the facts of a blob, unless this indexer did so before, and marks pages stale.
+
+    `name` is the path that the caller knows the blob by, if it does: formats are told by their content, so
+    nobody reads anything to find out.
+    """
     if facts.indexed(stores, project_id, blob) >= formats.INDEXER:
         return
-    ranged = Ranged(lambda start, length: stores.blobs.read(key, start, length), size)
+    ranged = Ranged(lambda start, length: stores.blobs.read(key, start, length), size, name)
     try:
         facts.save(stores, project_id, blob, formats.describe(ranged))
     except NotFound:
@@ -42,10 +46,10 @@ def index(stores: Stores, project_id: str, blob: str, key: str, size: int) -> No
         model_id, number, _ = keys.parse_holder(reference.sk)
         touched.setdefault(model_id, set()).add(number)
     for model_id, numbers in touched.items():
-        name = models.name_of(stores, project_id, model_id)
-        if name is not None:
+        model = models.name_of(stores, project_id, model_id)
+        if model is not None:
             entry = outbox.entry(
-                stores, project_id, "~indexed", "indexer", model=name, versions=sorted(numbers)
+                stores, project_id, "~indexed", "indexer", model=model, versions=sorted(numbers)
             )
             stores.table.write(entry)
     if touched:

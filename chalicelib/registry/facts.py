@@ -20,7 +20,14 @@ def save(stores: Stores, project_id: str, blob: str, facts: Facts) -> None:
     if len(json.dumps(document)) > MAX_INLINE:
         key = keys.facts_object(project_id, blob)
         stores.blobs.put(key, json.dumps(document).encode(), "application/json")
-        document = {**document, "tensors": [], "metadata": {}, "table": key}
+        outgrown: dict[str, object] = {
+            "tensors": [],
+            "metadata": {},
+            "inputs": [],
+            "outputs": [],
+            "findings": [],
+        }
+        document = {**document, **outgrown, "table": key}
     stores.table.write(Put(Item(keys.facts(project_id, blob), {"n": facts.indexer}, document)))
 
 

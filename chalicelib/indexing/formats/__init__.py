@@ -8,15 +8,33 @@ the more particular before the more general. Nothing is unpickled and no framewo
 from collections.abc import Callable
 from dataclasses import replace
 
-from chalicelib.indexing.formats import safetensors
+from chalicelib.indexing.formats import (
+    archives,
+    catboost,
+    huggingface,
+    lightgbm,
+    safetensors,
+    tars,
+    tokenizer,
+    xgboost,
+)
 from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
 from weighbridge.contract.types import Facts
 
-INDEXER = 2
+INDEXER = 3
 """Bumped when facts improve, so that old objects can be indexed again."""
 
 Indexer = tuple[Callable[[bytes, int], bool], Callable[[Ranged], Facts]]
-INDEXERS: tuple[Indexer, ...] = ((safetensors.sniff, safetensors.read),)
+INDEXERS: tuple[Indexer, ...] = (
+    (safetensors.sniff, safetensors.read),
+    (xgboost.sniff, xgboost.read),
+    (lightgbm.sniff, lightgbm.read),
+    (catboost.sniff, catboost.read),
+    (tokenizer.sniff, tokenizer.read),
+    (huggingface.sniff, huggingface.read),
+    (archives.sniff, archives.read),
+    (tars.sniff, tars.read),
+)
 
 
 def describe(ranged: Ranged) -> Facts:

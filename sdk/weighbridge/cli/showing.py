@@ -1,14 +1,14 @@
 """`show`: everything about one project, model, version or checkpoint."""
 
 from argparse import ArgumentParser, Namespace
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
+from weighbridge.cli.filefacts import show_files
 from weighbridge.cli.listing import aliases_text, checkpoint_table, version_table
-from weighbridge.cli.screen import Screen, clean, describe, human_size, moment, plural, shape_text
+from weighbridge.cli.screen import Screen, clean, describe, human_size, moment, plural
 from weighbridge.contract import types
 from weighbridge.contract.references import Reference
 
@@ -130,7 +130,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
     _mapping(screen, "Tags", version.tags)
     _mapping(screen, "Attributes", version.attributes)
     _provenance(screen, version.provenance)
-    _facts(screen, facts, tensors=args.tensors)
+    show_files(screen, facts, tensors=args.tensors)
     if checkpoints.items:
         screen.heading("Newest checkpoints")
         checkpoint_table(screen, checkpoints.items, indent="  ")
@@ -158,7 +158,7 @@ def _checkpoint(args: Namespace, screen: Screen, client: "Client", ref: Referenc
     )
     _mapping(screen, "Metrics", found.metrics)
     _mapping(screen, "Tags", found.tags)
-    _facts(screen, facts, tensors=args.tensors)
+    show_files(screen, facts, tensors=args.tensors)
 
 
 def _title(screen: Screen, text: str) -> None:
@@ -188,53 +188,3 @@ def _provenance(screen: Screen, provenance: types.Provenance) -> None:
     if any(value for _, value in pairs):
         screen.heading("Provenance (as its pusher tells)")
         screen.fields(pairs)
-
-
-def _facts(screen: Screen, facts: types.VersionFacts, *, tensors: bool) -> None:
-    if not facts.items:
-        return
-    screen.heading("Files")
-    screen.table(
-        ("SIZE", "FORMAT", "PARAMETERS", "TENSORS", "PATH"),
-        [
-            (
-                human_size(file.size),
-                file.facts.format if file.facts else "not indexed yet",
-                f"{file.facts.parameters:,}" if file.facts and file.facts.tensors else "",
-                _dtypes(file.facts) if file.facts else "",
-                _path(file),
-            )
-            for file in facts.items
-        ],
-        "><><<",
-        indent="  ",
-    )  # fmt: skip
-    if not facts.complete:
-        screen.line(f"  the first {plural(len(facts.items), 'file')}")
-    if tensors:
-        for file in facts.items:
-            if file.facts and file.facts.tensors:
-                _tensors(screen, file.path, file.facts)
-
-
-def _path(file: types.FileFacts) -> str:
-    problem = file.facts.problem if file.facts else ""
-    return f"{file.path}  ({problem})" if problem else file.path
-
-
-def _dtypes(facts: types.Facts) -> str:
-    counts = Counter(tensor.dtype for tensor in facts.tensors)
-    return ", ".join(f"{count:,} {dtype}" for dtype, count in counts.most_common())
-
-
-def _tensors(screen: Screen, path: str, facts: types.Facts) -> None:
-    screen.heading(f"Tensors of {clean(path)}")
-    screen.table(
-        ("TENSOR", "DTYPE", "SHAPE", "SIZE"),
-        [(t.name, t.dtype, shape_text(t.shape), human_size(t.bytes)) for t in facts.tensors],
-        "<<<>",
-        indent="  ",
-    )
-    if facts.metadata:
-        screen.line()
-        screen.fields(sorted(facts.metadata.items()))
