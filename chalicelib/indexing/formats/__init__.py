@@ -1,25 +1,42 @@
 """Formats: each indexer sniffs the first bytes of an object and reads its facts by ranges.
 
 One format, one module with `sniff(first, size)` and `read(ranged)`; a new one is added to `INDEXERS`,
-the more particular before the more general. Nothing is unpickled and no framework is imported
-(docs/formats.md).
+the more particular before the more general; one that is a zip is added to `archives.KINDS`. Nothing is
+unpickled and no framework is imported (docs/formats.md).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from chalicelib.indexing.formats import archives, pickles, safetensors, torch
+from chalicelib.indexing.formats import (
+    archives,
+    catboost,
+    huggingface,
+    lightgbm,
+    packed,
+    pickles,
+    safetensors,
+    tars,
+    tokenizer,
+    xgboost,
+)
 from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
 from weighbridge.contract.types import Facts
 
-INDEXER = 2
+INDEXER = 4
 """Bumped when facts improve, so that old objects can be indexed again."""
 
 Indexer = tuple[Callable[[bytes, int], bool], Callable[[Ranged], Facts]]
 INDEXERS: tuple[Indexer, ...] = (
     (safetensors.sniff, safetensors.read),
-    (torch.sniff, torch.read),
+    (xgboost.sniff, xgboost.read),
+    (lightgbm.sniff, lightgbm.read),
+    (catboost.sniff, catboost.read),
+    (tokenizer.sniff, tokenizer.read),
+    (huggingface.sniff, huggingface.read),
     (archives.sniff, archives.read),
+    (tars.sniff, tars.read),
+    (packed.sniff, packed.read),
     (pickles.sniff, pickles.read),
 )
 
