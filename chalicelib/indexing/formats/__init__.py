@@ -11,15 +11,25 @@ from dataclasses import replace
 from chalicelib.indexing.formats import (
     archives,
     catboost,
+    gguf,
     huggingface,
+    keras,
     lightgbm,
+    npy,
+    onnx,
+    openvino,
     packed,
     pickles,
     safetensors,
+    savedmodel,
+    shards,
     tars,
+    tfbundle,
+    tflite,
     tokenizer,
     xgboost,
 )
+from chalicelib.indexing.formats.bounds import bounded
 from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
 from weighbridge.contract.types import Facts
 
@@ -28,15 +38,25 @@ INDEXER = 4
 
 Indexer = tuple[Callable[[bytes, int], bool], Callable[[Ranged], Facts]]
 INDEXERS: tuple[Indexer, ...] = (
+    (gguf.sniff, gguf.read),
+    (tflite.sniff, tflite.read),
+    (keras.sniff_hdf5, keras.read_hdf5),
+    (npy.sniff, npy.read),
+    (catboost.sniff, catboost.read),
+    (archives.sniff, archives.read),
     (safetensors.sniff, safetensors.read),
     (xgboost.sniff, xgboost.read),
     (lightgbm.sniff, lightgbm.read),
-    (catboost.sniff, catboost.read),
+    (shards.sniff, shards.read),
     (tokenizer.sniff, tokenizer.read),
     (huggingface.sniff, huggingface.read),
-    (archives.sniff, archives.read),
+    (openvino.sniff, openvino.read),
     (tars.sniff, tars.read),
     (packed.sniff, packed.read),
+    (tfbundle.sniff, tfbundle.read),
+    # Protobuf has no magic number, and pickles have none: what only looks plausible comes last.
+    (savedmodel.sniff, savedmodel.read),
+    (onnx.sniff, onnx.read),
     (pickles.sniff, pickles.read),
 )
 
@@ -52,5 +72,5 @@ def describe(ranged: Ranged) -> Facts:
             except OverBudget as error:
                 found = Facts("file", problem=str(error), verdict="unknown")
             break
-    found = pickles.checked(ranged, first, found)
+    found = bounded(pickles.checked(ranged, first, found))
     return replace(found, indexer=INDEXER, read_bytes=ranged.read_bytes, requests=ranged.requests)

@@ -7,9 +7,9 @@ are looked into for pickles, whatever their names.
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from chalicelib.indexing.formats import forml, listing, skops, texts, torch, zips
+from chalicelib.indexing.formats import forml, keras, listing, npy, skops, texts, torch, zips
 from chalicelib.indexing.formats.pickled import members
-from chalicelib.indexing.formats.ranged import OverBudget, Ranged
+from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
 from chalicelib.indexing.formats.zips import BadZip, Member
 from weighbridge.contract.types import Facts
 
@@ -17,6 +17,7 @@ Holds = Callable[[tuple[Member, ...]], bool]
 Kind = tuple[Holds, Callable[[Ranged, tuple[Member, ...]], Facts | None]]
 KINDS: tuple[Kind, ...] = (
     (forml.holds, forml.read),
+    (keras.holds, keras.read_zip),
     (skops.holds, skops.read),
     (torch.holds, torch.archive),
 )
@@ -36,6 +37,8 @@ def read(ranged: Ranged) -> Facts:
         kind = _guess(ranged)
         return Facts(kind, problem=str(error), verdict="unknown", findings=(str(error),))
     kinds = [facts for facts in _kinds(ranged, found) if facts is not None]
+    if not kinds and npy.holds(found):
+        kinds = [npy.read_zip(ranged, found)]
     if not kinds:
         judged = listing.judge(entries(found), sum(m.compressed for m in found))
         kinds = [
@@ -47,7 +50,9 @@ def read(ranged: Ranged) -> Facts:
     for one in kinds:
         verdict = listing.graver(verdict, one.verdict, "unsafe" if names else "")
     if all(one.format not in torch.FORMATS for one in kinds):  # torch looks into the others itself
-        level, more = members.members_verdict(ranged, found, nested=_numbers(facts, found))
+        level, more = members.members_verdict(
+            ranged, found, _arrays(facts), nested=_matrices(facts, found)
+        )
         verdict, findings = listing.graver(verdict, level), [*findings, *more]
     return replace(facts, verdict=verdict, findings=texts.findings([*names, *findings]))
 
@@ -64,10 +69,21 @@ def _kinds(ranged: Ranged, found: tuple[Member, ...]) -> Iterable[Facts | None]:
 
 def _guess(ranged: Ranged) -> str:
     """The format that the beginning of a broken archive hints at."""
-    return "pytorch" if torch.sniff(ranged.read(0, 64 * 1024), ranged.size) else "zip"
+    first = ranged.read(0, FIRST)
+    if torch.sniff(first, ranged.size):
+        return "pytorch"
+    name = first[30 : 30 + int.from_bytes(first[26:28], "little")]
+    return "npz" if name.endswith(b".npy") else "keras" if name in keras.MEMBERS else "zip"
 
 
-def _numbers(facts: Facts, found: tuple[Member, ...]) -> set[str]:
+def _arrays(facts: Facts) -> set[str]:
+    """Members of a `.npz` that were read and hold numbers only."""
+    if facts.format != "npz":
+        return set()
+    return {f"{tensor.name}.npy" for tensor in facts.tensors if tensor.dtype != "OBJECT"}
+
+
+def _matrices(facts: Facts, found: tuple[Member, ...]) -> set[str]:
     """Members that are zips of numbers only to the format's loader: sparse matrices of skops."""
     if facts.format != "skops":
         return set()

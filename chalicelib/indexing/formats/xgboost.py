@@ -144,6 +144,8 @@ def _facts(kind: str, values: Values) -> Facts:
 
 def _binary(first: bytes) -> Facts:
     """The fields of fixed place (LearnerModelParamLegacy) and the two names behind them."""
+    if len(first) < 140:
+        return Facts("xgboost-binary", problem="it is cut short")
     _, features, classes, _, _, major, minor = struct.unpack_from("<fIiiiII", first, 4)
     objective, at = _sized(first, 140)
     booster, _ = _sized(first, at)
