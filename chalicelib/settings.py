@@ -55,6 +55,8 @@ class Settings:
     """`WEIGHBRIDGE_STALE_SECONDS`: uploads and open versions untouched for longer are swept."""
     inbox_seconds: int = 14 * 86400
     """`WEIGHBRIDGE_INBOX_SECONDS`: inbox folders untouched for longer are removed by the sweep."""
+    door_project: str = "models"
+    """`WEIGHBRIDGE_DOOR_PROJECT`: the project of foreign clients' names whose token names none."""
 
 
 _DEFAULTS = Settings()

@@ -18,6 +18,7 @@ from chalicelib.catalogue.links import (
     reference,
     version_link,
 )
+from chalicelib.catalogue.told import MOST_METADATA, told
 from chalicelib.catalogue.views import (
     RANGE,
     CheckpointsView,
@@ -37,7 +38,6 @@ INDEX = "index.json"
 TENSORS = "tensors.json"
 INLINE_TENSORS = 200
 MOST_FILES = 500
-MOST_METADATA = 50
 MOST_CHECKPOINTS = 350
 
 
@@ -280,6 +280,7 @@ def version_page(view: VersionView) -> Page:
         {"title": ref, "view": view, "version": version, "model": model, "ref": ref,
          "crumbs": crumbs(model.project, model), "files": items[:MOST_FILES],
          "unlisted": version.files - len(items[:MOST_FILES]), "trees": trees,
+         "told": told(items),
          "tensor_count": total, "tensors_file": TENSORS if aside else "",
          "parameters": sum(i.facts.parameters for i in items if i.facts),
          "metrics": tables.ordered(version.metrics, model.settings),

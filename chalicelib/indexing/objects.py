@@ -41,15 +41,26 @@ def look(stores: Stores, key: str) -> None:
 
 
 def index(
-    stores: Stores, project_id: str, blob: str, key: str, size: int, *, again: bool = False
+    stores: Stores,
+    project_id: str,
+    blob: str,
+    key: str,
+    size: int,
+    name: str = "",
+    *,
+    again: bool = False,
 ) -> bool:
     """Writes the facts of a blob, decides what waits for them, and marks pages stale. Answers whether
-    it did; what this indexer looked at before is left alone, unless `again`."""
+    it did; what this indexer looked at before is left alone, unless `again`.
+
+    `name` is the path that the caller knows the blob by, if it does: formats are told by their content,
+    so nobody reads anything to find out.
+    """
     known = stores.table.get(keys.facts(project_id, blob))
     if known is not None and int(known.attrs.get("n", 0)) >= formats.INDEXER and not again:
         safety.arrived(stores, project_id, blob)  # an earlier run may have ended before this
         return False
-    ranged = Ranged(lambda start, length: stores.blobs.read(key, start, length), size)
+    ranged = Ranged(lambda start, length: stores.blobs.read(key, start, length), size, name)
     try:
         found = _described(ranged, key)
     except NotFound:
@@ -69,10 +80,10 @@ def write(stores: Stores, project_id: str, blob: str, found: Facts) -> None:
         model_id, number, _ = keys.parse_holder(reference.sk)
         touched.setdefault(model_id, set()).add(number)
     for model_id, numbers in touched.items():
-        name = models.name_of(stores, project_id, model_id)
-        if name is not None:
+        model = models.name_of(stores, project_id, model_id)
+        if model is not None:
             entry = outbox.entry(
-                stores, project_id, "~indexed", "indexer", model=name, versions=sorted(numbers)
+                stores, project_id, "~indexed", "indexer", model=model, versions=sorted(numbers)
             )
             stores.table.write(entry)
     if touched:

@@ -95,7 +95,7 @@ def _from(stores: Stores, pk: str, prefix: str, start: str) -> Iterator[Item]:
 
 def _batch(stores: Stores, record: JobRecord, files: tuple[FileEntry, ...]) -> JobRecord:
     job, project_id = record.job, record.project_id
-    wanted = {entry.blob for entry in files}
+    wanted = {entry.blob: entry.path for entry in files}
     facts = stores.table.get_many(keys.facts(project_id, blob) for blob in wanted)
     items = stores.table.get_many(keys.blob(project_id, blob) for blob in wanted)
     indexed = failed = 0
@@ -113,8 +113,9 @@ def _batch(stores: Stores, record: JobRecord, files: tuple[FileEntry, ...]) -> J
         size = digests.parse_blob(blob).size
         try:
             done = objects.index(
-                stores, project_id, blob, str(item.doc["key"]), size, again=job.everything
-            )
+                stores, project_id, blob, str(item.doc["key"]), size, wanted[blob],
+                again=job.everything,
+            )  # fmt: skip
             indexed += done
         except (RegistryError, Precondition):
             failed += 1

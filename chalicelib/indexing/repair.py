@@ -47,7 +47,7 @@ def run(stores: Stores) -> Report:
     return report
 
 
-def _index(stores: Stores, project_id: str, blob: str) -> int:
+def _index(stores: Stores, project_id: str, blob: str, name: str = "") -> int:
     """Indexes a blob that has no facts yet; answers how many were (0 or 1)."""
     if facts.indexed(stores, project_id, blob) >= formats.INDEXER:
         return 0
@@ -55,7 +55,7 @@ def _index(stores: Stores, project_id: str, blob: str) -> int:
     if item is None:
         return 0
     size = digests.parse_blob(blob).size
-    objects.index(stores, project_id, blob, str(item.doc["key"]), size)
+    objects.index(stores, project_id, blob, str(item.doc["key"]), size, name)
     return 1
 
 
@@ -80,7 +80,7 @@ def _waiting(stores: Stores, project_id: str, note: Item) -> int:
         return 0
     if attempt <= ATTEMPTS:
         try:
-            return _index(stores, project_id, blob)
+            return _index(stores, project_id, blob, str(note.doc.get("path", "")))
         except (RegistryError, Precondition):
             return 0  # the store did not answer: the next attempt may have more luck
     problem = f"it could not be looked at in {ATTEMPTS} attempts"

@@ -14,9 +14,19 @@ from weighbridge.contract.types import ClaimsSummary, Facts, FileFacts, Safety, 
 
 MAX_INLINE = 24 * 1024
 MAX_LISTED = 1000
+MAX_FINDINGS = 20
+"""Findings that stay in the item when the facts outgrow it; all of them are in the table."""
+MAX_FINDING = 300
 RACES = 12
-JUDGING = 2
+JUDGING = 4
 """The first indexer whose verdicts count: what only an older one looked at was not looked at."""
+
+
+_OUTGROWN: dict[str, object] = {"tensors": [], "metadata": {}, "inputs": [], "outputs": []}
+
+
+def _first(findings: Sequence[str]) -> list[str]:
+    return [finding[:MAX_FINDING] for finding in findings[:MAX_FINDINGS]]
 
 
 def save(stores: Stores, project_id: str, blob: str, facts: Facts) -> None:
@@ -26,7 +36,7 @@ def save(stores: Stores, project_id: str, blob: str, facts: Facts) -> None:
     if len(json.dumps(document)) > MAX_INLINE:
         key = keys.facts_object(project_id, blob)
         stores.blobs.put(key, json.dumps(document).encode(), "application/json")
-        document = {**document, "tensors": [], "metadata": {}, "table": key}
+        document = {**document, **_OUTGROWN, "findings": _first(facts.findings), "table": key}
     item = Item(keys.facts(project_id, blob), {"n": facts.indexer}, document)
     for _ in range(RACES):
         known = stores.table.get(item.key)

@@ -50,11 +50,12 @@ def worse(one: Safety, other: Safety) -> Safety:
 @dataclass(frozen=True, slots=True)
 class Look:
     """A look through files from the last to the first: `at` of them are not yet known, and `worst` is
-    the verdict on the others. `blob` is the one to wait for; empty at the end."""
+    the verdict on the others. `blob` is the one to wait for, at `path`; empty at the end."""
 
     at: int
     worst: Safety = "safe"
     blob: str = ""
+    path: str = ""
 
     @property
     def verdict(self) -> Safety:
@@ -73,7 +74,7 @@ def look(
         for entry in reversed(batch):
             found = known.get(entry.blob)
             if found is None:
-                return Look(at, worst, entry.blob)
+                return Look(at, worst, entry.blob, entry.path)
             worst = worse(worst, found)
             at -= 1
     return Look(0, worst)
@@ -111,7 +112,7 @@ def refuse_held(reference: str, state: str, verdict: Safety) -> None:
 
 def _note(stores: Stores, project_id: str, holder: str, manifest: str, found: Look) -> Put:
     until: dict[str, str | int] = {"until": int(stores.now()) + WAIT_SECONDS}
-    doc = {"manifest": manifest, "at": found.at, "worst": found.worst}
+    doc = {"manifest": manifest, "at": found.at, "worst": found.worst, "path": found.path}
     return Put(Item(keys.waiting(project_id, found.blob, holder), until, doc))
 
 

@@ -16,6 +16,7 @@ from weighbridge.contract.types import (
     FileFacts,
     Model,
     ModelSettings,
+    Port,
     Project,
     Provenance,
     Tensor,
@@ -205,7 +206,10 @@ def weights(path: str, tensors: tuple[Tensor, ...], seed: str = "") -> FileFacts
     size = sum(t.bytes for t in tensors) + 4096
     parameters = sum(t.bytes // (4 if t.dtype == "F32" else 2) for t in tensors)
     digest = sha(path + seed)
-    facts = Facts("safetensors", 1, parameters, tensors, {"format": "pt"})
+    dtypes: dict[str, int] = {}
+    for t in tensors:
+        dtypes[t.dtype] = dtypes.get(t.dtype, 0) + t.bytes // (4 if t.dtype == "F32" else 2)
+    facts = Facts("safetensors", 1, parameters, tensors, {"format": "pt"}, dtypes=dtypes)
     return FileFacts(path, size, digest, f"s-{digest}-{size}", facts)
 
 
@@ -213,6 +217,11 @@ def plain(path: str, size: int, seed: str = "") -> FileFacts:
     """A file of no known format."""
     digest = sha(path + seed)
     return FileFacts(path, size, digest, f"s-{digest}-{size}", Facts("file"))
+
+
+def known(path: str, size: int, facts: Facts) -> FileFacts:
+    """A file of which indexing found this."""
+    return replace(plain(path, size), facts=facts)
 
 
 def digits_network(width: int, dtype: str = "F32", seed: str = "") -> tuple[Tensor, ...]:
@@ -309,7 +318,17 @@ def _embeddings(source: FakeSource) -> None:
         )  # fmt: skip
         source.add_facts(
             "p2", "all-MiniLM-L6-v2", number,
-            plain("config.json", 612), weights("model.safetensors", encoder(layers, dtype=dtype)),
+            known("config.json", 612, Facts(
+                "transformers-config", 3, architecture="BertModel", base_model="nreimers/MiniLM-L6",
+                metadata={"model_type": "bert", "hidden_size": "384", "vocab_size": "30522"})),
+            known("head.skops", 23_678, Facts(
+                "skops", 3, architecture="Pipeline(StandardScaler, SVC)", quantisation="int8",
+                inputs=(Port("embedding", "F32", ("batch", "384", "")), Port("mask")),
+                outputs=(Port("label", "I64", ("batch",)),),
+                verdict="unsafe" if number == 1 else "safe",
+                findings=("os.system", "builtins.eval") if number == 1 else (),
+                metadata={"sklearn_version": "1.9.1"})),
+            weights("model.safetensors", encoder(layers, dtype=dtype)),
             plain("tokenizer.json", 466_247), plain("vocab.txt", 231_508),
         )  # fmt: skip
     source.move_list["p2", "all-MiniLM-L6-v2"] = (AliasMove("production", 1, 0, at(4), "grace"),)

@@ -12,6 +12,7 @@ from weighbridge.contract.types import (
     FileFacts,
     Model,
     ModelSettings,
+    Port,
     Project,
     Provenance,
     Tensor,
@@ -58,6 +59,15 @@ def hostile_world() -> FakeSource:
     return source
 
 
+def _told(text: str) -> Facts:
+    """Facts in which every text is this one."""
+    return Facts(
+        text, problem=text, metadata={text: text}, dtypes={text: 3}, architecture=text,
+        inputs=(Port(text, text, (text, "")),), outputs=(Port(text),), quantisation=text,
+        base_model=text, verdict="unsafe", findings=(text, f"{text} again"),
+    )  # fmt: skip
+
+
 def _fill(source: FakeSource, index: int, text: str) -> None:
     name = f"{legal(text)} {index}"
     key: dict[str, Any] = {"Hostile": text}
@@ -83,7 +93,7 @@ def _fill(source: FakeSource, index: int, text: str) -> None:
                             (Tensor(text, text, (1, 3), 12, 0, text),
                              Tensor(f"{text}.{text}", "F32", (number, 3), 12, 0, text)),
                             {text: text})),
-            FileFacts(f"{text}.bin", 1, sha(text), sha(text), Facts(text, problem=text)),
+            FileFacts(f"{text}.bin", 1, sha(text), sha(text), _told(text)),
             FileFacts(text, 1, sha(text), sha(text), None),
         ))  # fmt: skip
         source.checkpoint_list["h", name, number] = tuple(

@@ -1,25 +1,62 @@
 """Formats: each indexer sniffs the first bytes of an object and reads its facts by ranges.
 
 One format, one module with `sniff(first, size)` and `read(ranged)`; a new one is added to `INDEXERS`,
-the more particular before the more general. Nothing is unpickled and no framework is imported
-(docs/formats.md).
+the more particular before the more general; one that is a zip is added to `archives.KINDS`. Nothing is
+unpickled and no framework is imported (docs/formats.md).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from chalicelib.indexing.formats import archives, pickles, safetensors, torch
+from chalicelib.indexing.formats import (
+    archives,
+    catboost,
+    gguf,
+    huggingface,
+    keras,
+    lightgbm,
+    npy,
+    onnx,
+    openvino,
+    packed,
+    pickles,
+    safetensors,
+    savedmodel,
+    shards,
+    tars,
+    tfbundle,
+    tflite,
+    tokenizer,
+    xgboost,
+)
+from chalicelib.indexing.formats.bounds import bounded
 from chalicelib.indexing.formats.ranged import FIRST, OverBudget, Ranged
 from weighbridge.contract.types import Facts
 
-INDEXER = 2
+INDEXER = 4
 """Bumped when facts improve, so that old objects can be indexed again."""
 
 Indexer = tuple[Callable[[bytes, int], bool], Callable[[Ranged], Facts]]
 INDEXERS: tuple[Indexer, ...] = (
-    (safetensors.sniff, safetensors.read),
-    (torch.sniff, torch.read),
+    (gguf.sniff, gguf.read),
+    (tflite.sniff, tflite.read),
+    (keras.sniff_hdf5, keras.read_hdf5),
+    (npy.sniff, npy.read),
+    (catboost.sniff, catboost.read),
     (archives.sniff, archives.read),
+    (safetensors.sniff, safetensors.read),
+    (xgboost.sniff, xgboost.read),
+    (lightgbm.sniff, lightgbm.read),
+    (shards.sniff, shards.read),
+    (tokenizer.sniff, tokenizer.read),
+    (huggingface.sniff, huggingface.read),
+    (openvino.sniff, openvino.read),
+    (tars.sniff, tars.read),
+    (packed.sniff, packed.read),
+    (tfbundle.sniff, tfbundle.read),
+    # Protobuf has no magic number, and pickles have none: what only looks plausible comes last.
+    (savedmodel.sniff, savedmodel.read),
+    (onnx.sniff, onnx.read),
     (pickles.sniff, pickles.read),
 )
 
@@ -35,5 +72,5 @@ def describe(ranged: Ranged) -> Facts:
             except OverBudget as error:
                 found = Facts("file", problem=str(error), verdict="unknown")
             break
-    found = pickles.checked(ranged, first, found)
+    found = bounded(pickles.checked(ranged, first, found))
     return replace(found, indexer=INDEXER, read_bytes=ranged.read_bytes, requests=ranged.requests)

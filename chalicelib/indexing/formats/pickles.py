@@ -60,7 +60,8 @@ def checked(ranged: Ranged, first: bytes, found: Facts) -> Facts:
         notes = Notes()
         arrays.npy(ranged, Limits(), notes)
         if notes.found:
-            return replace(found, verdict=notes.verdict, findings=notes.sorted())
+            findings = (*found.findings, *notes.sorted())
+            return replace(found, verdict=notes.verdict, findings=findings)
         return found
     if found.format not in ("pickle", "joblib") and not first.startswith(streams.LEGACY_START):
         other = _besides(ranged, first)

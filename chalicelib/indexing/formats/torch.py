@@ -16,6 +16,7 @@ from chalicelib.indexing.formats.ranged import OverBudget, Ranged
 from chalicelib.indexing.formats.zips import BadZip, Member
 from weighbridge.contract.types import Facts
 
+FORMATS = ("pytorch", "torchscript")
 SMALL = ("version", "byteorder", ".format_version")
 MAX_CODE = 200
 REACHES_OUT = re.compile(
@@ -27,15 +28,6 @@ REACHES_OUT = re.compile(
 def sniff(first: bytes, size: int) -> bool:
     """A zip that names a `data.pkl` early, as torch writes it."""
     return first[:4] == zips.MAGIC and b"data.pkl" in first
-
-
-def read(ranged: Ranged) -> Facts:
-    """The facts of an archive of torch's."""
-    try:
-        found = zips.directory(ranged)
-    except (BadZip, OverBudget) as error:
-        return Facts("pytorch", problem=str(error), verdict="unknown", findings=(str(error),))
-    return archive(ranged, found)
 
 
 def holds(found: tuple[Member, ...]) -> bool:

@@ -93,6 +93,11 @@ def open_member(ranged: Ranged, member: Member, limit: int) -> bytes:
     return data
 
 
+def data_start(ranged: Ranged, member: Member) -> int:
+    """Where the bytes of a member begin in the file: those of a stored one can be read in place."""
+    return member.offset + _local(ranged, ranged.read(member.offset, 30 + MAX_NAME), member)
+
+
 def _inflate(ranged: Ranged, member: Member, at: int, data: bytes, most: int, wanted: int) -> bytes:
     """`wanted` bytes of a deflated member, of which `data` was read already."""
     stream, found, taken = zlib.decompressobj(-15), bytearray(), len(data)

@@ -1,23 +1,14 @@
 """`show`: everything about one project, model, version or checkpoint."""
 
 from argparse import ArgumentParser, Namespace
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.cli import parsing, targets
 from weighbridge.cli.context import Context
+from weighbridge.cli.filefacts import show_files
 from weighbridge.cli.listing import aliases_text, checkpoint_table, version_table
-from weighbridge.cli.screen import (
-    Screen,
-    clean,
-    describe,
-    human_size,
-    moment,
-    number,
-    plural,
-    shape_text,
-)
+from weighbridge.cli.screen import Screen, clean, describe, human_size, moment, plural
 from weighbridge.contract import types
 from weighbridge.contract.references import Reference
 
@@ -143,7 +134,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
     _mapping(screen, "Tags", version.tags)
     _mapping(screen, "Attributes", version.attributes)
     _provenance(screen, version.provenance)
-    _facts(screen, facts, tensors=args.tensors)
+    show_files(screen, facts, tensors=args.tensors)
     if checkpoints.items:
         screen.heading("Newest checkpoints")
         checkpoint_table(screen, checkpoints.items, indent="  ")
@@ -174,7 +165,7 @@ def _checkpoint(args: Namespace, screen: Screen, client: "Client", ref: Referenc
     )
     _mapping(screen, "Metrics", found.metrics)
     _mapping(screen, "Tags", found.tags)
-    _facts(screen, facts, tensors=args.tensors)
+    show_files(screen, facts, tensors=args.tensors)
 
 
 def _title(screen: Screen, text: str) -> None:
@@ -213,62 +204,6 @@ def _provenance(screen: Screen, provenance: types.Provenance) -> None:
         screen.fields(pairs)
 
 
-def _facts(screen: Screen, facts: types.VersionFacts, *, tensors: bool) -> None:
-    if not facts.items:
-        return
-    screen.heading("Files")
-    screen.table(
-        ("SIZE", "FORMAT", "PARAMETERS", "TENSORS", "PATH"),
-        [
-            (
-                human_size(file.size),
-                file.facts.format if file.facts else "not indexed yet",
-                f"{file.facts.parameters:,}" if file.facts and file.facts.tensors else "",
-                _dtypes(file.facts) if file.facts else "",
-                _path(file),
-            )
-            for file in facts.items
-        ],
-        "><><<",
-        indent="  ",
-    )  # fmt: skip
-    if not facts.complete:
-        screen.line(f"  the first {plural(len(facts.items), 'file')}")
-    if tensors:
-        for file in facts.items:
-            if file.facts and file.facts.tensors:
-                _tensors(screen, file.path, file.facts)
-
-
-def _path(file: types.FileFacts) -> str:
-    facts = file.facts
-    bad = facts is not None and facts.verdict in ("unsafe", "unknown")
-    told = [facts.verdict if bad else "", facts.problem] if facts else []
-    remark = ": ".join(filter(None, told))
-    return f"{file.path}  ({remark})" if remark else file.path
-
-
-def _dtypes(facts: types.Facts) -> str:
-    counts = Counter(tensor.dtype for tensor in facts.tensors)
-    return ", ".join(f"{count:,} {dtype}" for dtype, count in counts.most_common())
-
-
-_CLAIMED = ("FINGERPRINT", "MIN", "MAX", "MEAN", "STD", "NAN", "INF")
-
-
-def _claimed(tensor: types.Tensor) -> tuple[str, ...]:
-    """The claims about a tensor, for `_CLAIMED`."""
-    found = tensor.statistics
-    if found is None:
-        return (tensor.fingerprint[:8], *[""] * 6)
-    figures = [
-        "" if n is None else number(n) for n in (found.min, found.max, found.mean, found.std)
-    ]
-    shares = [f"{100 * share:.3g}%" if share else "" for share in (found.nan, found.inf)]
-    figures[2] += "*" if found.sampled and figures[2] else ""
-    return (tensor.fingerprint[:8], *figures, *shares)
-
-
 def _summary(claims: types.ClaimsSummary | None) -> str:
     """What was claimed of a version's tensors, on one line."""
     if claims is None:
@@ -277,23 +212,3 @@ def _summary(claims: types.ClaimsSummary | None) -> str:
     said += [f"{plural(claims.nan, 'tensor')} with NaN"] if claims.nan else []
     said += [f"{plural(claims.inf, 'tensor')} with infinite values"] if claims.inf else []
     return f"{', '.join(said)} (as its pusher claims)"
-
-
-def _tensors(screen: Screen, path: str, facts: types.Facts) -> None:
-    screen.heading(f"Tensors of {clean(path)}")
-    titles: tuple[str, ...] = ("TENSOR", "DTYPE", "SHAPE", "SIZE")
-    align = "<<<>"
-    rows: list[tuple[str, ...]] = [
-        (t.name, t.dtype, shape_text(t.shape), human_size(t.bytes)) for t in facts.tensors
-    ]
-    if any(t.fingerprint or t.statistics for t in facts.tensors):
-        titles, align = (*titles, *_CLAIMED), align + "<>>>>>>"
-        rows = [(*row, *_claimed(t)) for row, t in zip(rows, facts.tensors, strict=True)]
-    screen.table(titles, rows, align, indent="  ")
-    if len(titles) > 4:
-        screen.line(
-            "  fingerprints and statistics as their pusher claims; * of a part of the values"
-        )
-    if facts.metadata:
-        screen.line()
-        screen.fields(sorted(facts.metadata.items()))

@@ -50,8 +50,34 @@ def world():
         types.Tensor("encoder.bias", "F32", (768,), 3072),
         types.Tensor("scale", "F16", (), 2),
     )
-    facts = types.Facts("safetensors", 1, 3073, tensors, {"format": "pt"})
+    facts = types.Facts(
+        "safetensors",
+        1,
+        3074,
+        tensors,
+        {"format": "pt"},
+        dtypes={"F16": 1, "F32": 3072},
+        architecture="lora",
+        base_model="vision/digits@1",
+    )
     broken = types.Facts("file", problem="the header is cut off")
+    judged = types.Facts(
+        "skops",
+        1,
+        metadata={"sklearn_version": "1.9.1", "note": "a\x1b[31m" + "b" * 300},
+        architecture="Pipeline(SVC)",
+        quantisation="int8",
+        inputs=(types.Port("image", "F32", ("batch", "3", "")), types.Port("mask")),
+        outputs=(types.Port("label", "I64", ("batch",)),),
+        verdict="unsafe",
+        findings=("os.system", "builtins.eval\x1b[2J"),
+    )
+    client.facts["vision", "digits", 2, 0] = types.VersionFacts(
+        (
+            types.FileFacts("config.json", 612, "b" * 64, settings_file.blob, None),
+            types.FileFacts(weights.path, weights.size, "a" * 64, weights.blob, judged),
+        )
+    )
     client.facts["vision", "digits", 1, 0] = types.VersionFacts(
         (
             types.FileFacts("config.json", 612, "b" * 64, settings_file.blob, broken),

@@ -66,10 +66,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What indexing found in one blob. `format` is `file` where nothing more is known.
+    """What indexing found in one blob, from its headers alone; every text is as the file claims it.
 
-    `problem` says why a file of a known format could not be understood. `dtypes` counts parameters
-    by dtype. `findings` name what `verdict` rests on, such as the imports of a pickle.
+    `format` is `file` where nothing more is known; `problem` says why a file of a known format could
+    not be understood. `indexer` is the version that looked, `requests` and `read_bytes` what it fetched.
+    `dtypes` counts parameters by dtype. `architecture` is the kind of model (`BertModel`, `lora`,
+    `gbtree`), `quantisation` method and width, `base_model` what an adapter or fine-tune names as its
+    base; `inputs` and `outputs` are what the model takes and gives. `verdict` says whether loading can
+    run code of the author's choice (empty: the format cannot), `findings` what that rests on: types,
+    imports, names that lead out of an archive. `metadata` has a hundred entries at most.
     """
 
     format: str

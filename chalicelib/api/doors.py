@@ -1,0 +1,54 @@
+"""What the doors of foreign clients share: who calls, and which project their names live in.
+
+Foreign clients know no project. Theirs is the one that the token names, if all its scopes name the same
+one without a wildcard; else the one of the server's settings. It is made at the first write.
+"""
+
+import base64
+import binascii
+from contextlib import suppress
+
+from chalicelib.api import auth
+from chalicelib.registry import projects, tokens
+from chalicelib.registry.stores import Stores
+from chalicelib.registry.tokens import Principal
+from chalicelib.settings import settings
+from chalicelib.wiring import stores
+from weighbridge.contract.errors import AlreadyExists, NotFound, Unauthenticated
+from weighbridge.contract.types import NewProject
+
+_WILD = frozenset("*?[")
+
+
+def authenticate(authorization: str | None) -> Principal:
+    """The principal of a `Bearer` or `Basic` header; of Basic the password is the token, and the
+    user's name is not looked at."""
+    kind, _, text = (authorization or "").partition(" ")
+    if kind.lower() != "basic":
+        return auth.authenticate(authorization)
+    try:
+        pair = base64.b64decode(text.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("the Basic credentials are not base64 of user:token") from None
+    user, _, password = pair.partition(":")
+    return tokens.authenticate(stores(), password or user)
+
+
+def project_name(who: Principal) -> str:
+    """The project that this caller's foreign names live in."""
+    named = {scope.project for scope in who.scopes}
+    if len(named) == 1 and not _WILD & set(only := next(iter(named))):
+        return only
+    return settings().door_project
+
+
+def writable(at: Stores, who: Principal) -> str:
+    """The same before a write: made if it is not there and the caller may make it."""
+    name = project_name(who)
+    try:
+        projects.find(at, name)
+    except NotFound:
+        who.require("write", name)
+        with suppress(AlreadyExists):
+            projects.create(at, who.name, NewProject(name, "What foreign clients registered."))
+    return name
