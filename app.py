@@ -7,12 +7,21 @@ from typing import Any
 from chalice import Chalice, Rate
 from chalice.app import CloudWatchEvent, SQSEvent
 
-from chalicelib.api import access, checkpoints, models, pages, projects, uploads, versions
+from chalicelib.api import (
+    access,
+    checkpoints,
+    federated,
+    models,
+    pages,
+    projects,
+    uploads,
+    versions,
+)
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
 
-for module in (access, projects, models, versions, checkpoints, uploads, pages):
+for module in (access, projects, models, versions, checkpoints, uploads, federated, pages):
     app.register_blueprint(module.routes)
 
 

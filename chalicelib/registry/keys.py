@@ -27,6 +27,8 @@
 | where a part's bytes lie | `T#<project id>#<sha256>#<size>` | `PART` | get in batches of 100 |
 | what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
+| the parties' versions of one label | `F#<project id>` | `L#<label>#<model digest>` | query |
+| the versions of one federated model | `F#<project id>` | `I#<model id digest>#<label>#<model digest>` | query |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
 | whose retention is due, and from when | `G#<project id>` | `R#<model id>#<version>` (0: every one) | query |
@@ -236,6 +238,35 @@ def versions_of_holder(held_by: str) -> tuple[Key, ...]:
 def reference(project_id: str, blob_id: str, held_by: str) -> Key:
     """Says that `held_by` refers to a blob."""
     return Key(of_blob(project_id, blob_id), f"R#{held_by}")
+
+
+def of_federated(project_id: str) -> str:
+    """The partition of the versions of parties."""
+    return f"F#{project_id}"
+
+
+def shards_of_label(label: str) -> str:
+    """How the sort keys of all parties' versions of a label begin."""
+    return f"L#{text(label)}#"
+
+
+def shards_of_model(model_id: str, label: str = "") -> str:
+    """The same of a federated model, or of one of its versions."""
+    return f"I#{_short(model_id)}#" + (f"{text(label)}#" if label else "")
+
+
+def shards(project_id: str, name: str, model_id: str, label: str) -> tuple[Key, Key]:
+    """Where a party's version is found by its label, and by its federated model. Names are digests
+    here: two long ones would not fit into a sort key."""
+    pk = of_federated(project_id)
+    return (
+        Key(pk, shards_of_label(label) + _short(name)),
+        Key(pk, shards_of_model(model_id, label) + _short(name)),
+    )
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def of_candidates(project_id: str) -> str:

@@ -107,11 +107,9 @@ class Checkpointer:
             return None
         folder = Path(to) if to is not None else self._spool.new()
         found = resuming.fetch(self.registry, version, self.component, folder)
-        if found is None:
-            if to is None:
-                self._spool.discard(folder)
-            return None
-        resumed, self._last = found
+        if found is None and to is None:
+            self._spool.discard(folder)
+        resumed, self._last = found or (None, self._last)
         return resumed
 
     def snapshot(

@@ -54,6 +54,7 @@ from weighbridge.contract.types.facts import (
     VerdictReport,
     VersionFacts,
 )
+from weighbridge.contract.types.federated import FederatedPage, FederatedVersion, Shard
 from weighbridge.contract.types.history import (
     AliasHistory,
     AliasMove,
@@ -152,6 +153,8 @@ __all__ = [
     "Event",
     "EventPage",
     "Facts",
+    "FederatedPage",
+    "FederatedVersion",
     "FileClaims",
     "FileFacts",
     "FileList",
@@ -205,6 +208,7 @@ __all__ = [
     "SafetyPolicy",
     "Scope",
     "Section",
+    "Shard",
     "SignedRequest",
     "Statistics",
     "Stored",
