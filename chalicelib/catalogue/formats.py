@@ -25,6 +25,11 @@ def flat(text: str) -> str:
     return _SPACE.sub(" ", visible(_DIRECTIONAL.sub("\ufffd", text))).strip()
 
 
+def undirected(text: str) -> str:
+    """`text` without overrides of its direction, for longer texts."""
+    return _DIRECTIONAL.sub("\ufffd", text)
+
+
 def clipped(text: str, most: int) -> str:
     """The beginning of `text`, with an ellipsis where something is left out."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from chalicelib.catalogue import formats, slugs, tensors
+from chalicelib.catalogue import cards, formats, slugs, tensors
 from chalicelib.catalogue.pages import Page, document
 
 CONTENT_SECURITY_POLICY = (
@@ -199,4 +199,5 @@ FILTERS = {
     "strange": tensors.strange,
     "plural": formats.plural,
     "exact": formats.exact,
+    "markdown": cards.html,
 }

@@ -3,12 +3,14 @@
 from html.parser import HTMLParser
 
 OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-VOID = {"meta", "link", "img", "input", "br"}
+VOID = {"meta", "link", "img", "input", "br", "hr"}
+OUTSIDE = ("http://", "https://", "mailto:")
 SVG = {"svg", "path", "g", "title"}
 ELEMENTS = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "span", "nav", "ol",
     "li", "form", "button", "main", "footer", "p", "div", "h1", "h2", "section", "table", "caption",
     "thead", "tbody", "tr", "th", "td", "bdi", "time", "code", "pre", "details", "summary", "aside",
+    "h3", "h4", "h5", "h6", "em", "s", "hr", "blockquote",
     "ul", "dl", "dt", "dd", "figure", "figcaption", "strong", "label", "input", "img", "b", "br",
     *SVG,
 }  # fmt: skip
@@ -37,6 +39,8 @@ class Found(HTMLParser):
             if name.startswith("on") or name in ("style", "srcdoc", "formaction"):
                 self.problems.append(f"{tag} {name}={value}")
             if name in ("href", "src", "action"):
+                if value.startswith(OUTSIDE) and given.get("rel") == "noopener noreferrer nofollow":
+                    continue  # out of a model's card
                 self.links.append(value)
                 if not value.startswith(("/", "#")) and value not in ("index.json", "tensors.json"):
                     self.problems.append(f"{tag} {name}={value}")
