@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chalicelib.catalogue import charts, slugs, tables, tensors
+from chalicelib.catalogue import charts, lineage, slugs, tables, tensors
 from chalicelib.catalogue.links import (
     Link,
     crumbs,
@@ -196,6 +196,7 @@ def model_page(view: ModelView) -> Page:
          "known": {number: version_link(model, number) for number in known},
          "open": tuple((v, version_link(model, v.number)) for v in view.open),
          "ranges": _ranges(model, view.highest),
+         "lineage": lineage.graph(model, view.versions),
          "compare": _latest_two(view.versions)},
         {INDEX: {"kind": "model", "model": model, "card": view.card, "versions": view.versions,
                  "count": view.count, "highest": view.highest, "open": view.open,

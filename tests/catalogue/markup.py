@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 OUTSIDE = ("http://", "https://", "mailto:")
-SVG = {"svg", "path", "g", "title"}
+SVG = {"svg", "path", "g", "title", "circle", "text", "tspan"}
 ELEMENTS = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "span", "nav", "ol",
     "li", "form", "button", "main", "footer", "p", "div", "h1", "h2", "section", "table", "caption",
