@@ -16,11 +16,12 @@ from chalicelib.settings import settings
 from chalicelib.wiring import stores
 from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest, NotFound, RegistryError
-from weighbridge.contract.types import Event, Who
+from weighbridge.contract.types import Who
 
 routes = Blueprint(__name__)
 HTML = "text/html; charset=utf-8"
 RECENT = 20
+ACTIVITY = 60
 HOME_PROJECTS = 200
 MAX_FORM = 16_384
 
@@ -135,13 +136,37 @@ def home(request: Request, grant: Grant) -> Response:
 
     source = RegistrySource(stores())
     records = _visible(grant)
-    recent: list[tuple[str, Event]] = []
-    for record in records:
-        events = outbox.history(stores(), record.id, record.project.created, limit=RECENT)
-        recent += [(record.project.name, event) for event in events.items]
-    recent.sort(key=lambda pair: pair[1].id, reverse=True)
+    recent, _ = outbox.across(stores(), _places(records), limit=RECENT)
     summaries = tuple(source.summary(record) for record in records)
-    return _html(pages.home_page(HomeView(_who(grant), summaries, tuple(recent[:RECENT]))))
+    return _html(pages.home_page(HomeView(_who(grant), summaries, tuple(recent))))
+
+
+def _places(records: list[projects.ProjectRecord]) -> list[tuple[str, str, str]]:
+    return [(record.project.name, record.id, record.project.created) for record in records]
+
+
+@page("/activity")
+def activity(request: Request, grant: Grant) -> Response:
+    """What happened in the projects that the reader may see, or in one of them."""
+    from chalicelib.catalogue import pages
+    from chalicelib.catalogue.views import ActivityView
+
+    asked = dict(_pairs(request))
+    chosen, before = asked.get("project", ""), asked.get("before", "")
+    visible = _visible(grant)
+    records = [one for one in visible if one.project.name.lower() == chosen.lower()]
+    if chosen and not records:
+        raise NotFound(f"there is no project {chosen!r}")
+    events, older = outbox.across(
+        stores(), _places(records or visible), limit=ACTIVITY, before=before
+    )
+    chosen = records[0].project.name if records else ""
+    following = urlencode({"project": chosen, "before": older} if chosen else {"before": older})
+    view = ActivityView(
+        _who(grant), tuple(events), tuple(one.project.name for one in visible), chosen,
+        f"/activity?{following}" if older else "", not before,
+    )  # fmt: skip
+    return _html(pages.activity_page(view))
 
 
 @page("/compare")

@@ -69,8 +69,11 @@ def version_link(model: Model, number: int) -> str:
     return slugs.version_path(model.project, model.name, model.id, number)
 
 
+HOME = (Crumb("Projects", "/"),)
+
+
 def crumbs(project: str, model: Model | None = None, number: int = 0) -> tuple[Crumb, ...]:
-    steps = [Crumb("Projects", "/"), Crumb(project, slugs.project_path(project))]
+    steps = [*HOME, Crumb(project, slugs.project_path(project))]
     if model is not None:
         steps.append(Crumb(model.name, model_link(model)))
         if number:

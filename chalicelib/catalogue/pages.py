@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chalicelib.catalogue import charts, lineage, slugs, tables, tensors
+from chalicelib.catalogue import activity, charts, lineage, slugs, tables, tensors
 from chalicelib.catalogue.links import (
+    HOME,
     Link,
     crumbs,
     lineage_link,
@@ -21,6 +22,7 @@ from chalicelib.catalogue.links import (
 from chalicelib.catalogue.told import MOST_METADATA, told
 from chalicelib.catalogue.views import (
     RANGE,
+    ActivityView,
     CheckpointsView,
     ErrorView,
     HomeView,
@@ -32,7 +34,7 @@ from chalicelib.catalogue.views import (
     VersionView,
 )
 from weighbridge.contract import codec
-from weighbridge.contract.types import Checkpoint, Event, FileFacts, Model, ModelSettings, Version
+from weighbridge.contract.types import Checkpoint, FileFacts, Model, ModelSettings, Version
 
 INDEX = "index.json"
 TENSORS = "tensors.json"
@@ -75,46 +77,21 @@ def home_page(view: HomeView) -> Page:
     return Page(
         "/", "home.html",
         {"title": "Projects", "view": view, "crumbs": (), "who": view.who,
-         "recent": tuple(_happened(name, event) for name, event in view.recent), "words": _WORDS,
+         "recent": tuple(activity.happened(name, event) for name, event in view.recent), "words": activity.WORDS,
          "links": {p.project.name: slugs.project_path(p.project.name) for p in view.projects}},
         {INDEX: {"kind": "home", "projects": view.projects}},
     )  # fmt: skip
 
 
-_WORDS = {
-    "project.created": "new project", "project.changed": "project changed",
-    "model.created": "new model", "model.changed": "model changed", "model.card": "card of",
-    "model.deleted": "deleted model", "version.published": "published",
-    "version.changed": "changed", "version.approved": "approved", "version.rejected": "rejected",
-    "version.pending": "approval withdrawn from", "version.aborted": "gave up",
-    "version.deleted": "deleted", "version.checking": "checking", "version.blocked": "blocked",
-    "version.released": "released", "version.verdict": "verdict on",
-    "checkpoint.checking": "checking checkpoint", "checkpoint.blocked": "blocked checkpoint",
-    "checkpoint.released": "released checkpoint", "checkpoint.verdict": "verdict on checkpoint",
-    "inbox.incomplete": "incomplete drop", "inbox.refused": "refused drop",
-    "inbox.expired": "expired drop", "reindex.started": "reindexing", "reindex.done": "reindexed",
-    "alias.moved": "alias moved:", "alias.removed": "alias removed:",
-    "checkpoint.published": "checkpoint", "checkpoint.deleted": "deleted checkpoint",
-    "checkpoint.evicted": "evicted checkpoints of", "checkpoint.pinned": "pinned checkpoint",
-    "checkpoint.unpinned": "unpinned checkpoint", "version.retention": "changed the retention of",
-}  # fmt: skip
-
-
-def _happened(project: str, event: Event) -> tuple[str, Event, str, str]:
-    """An event with its subject in full, and the address of the page that shows it."""
-    if not event.model:
-        return project, event, project, slugs.project_path(project)
-    named = f"{project}/{event.model}"
-    folder = f"{slugs.project_path(project)}{slugs.model_slug(event.model, '')}/"
-    path = "" if folder.endswith("/~~/") or "deleted" in event.kind else folder
-    subject = event.subject
-    if event.kind.startswith("alias."):
-        number = event.details.get("version") or 0
-        return project, event, f"{named}@{subject}" + (f" → @{number}" if number else ""), path
-    _, separator, number = subject.removeprefix(event.model).partition("@")
-    number, _, _ = number.partition(":")
-    known = separator and number.isdigit() and event.kind not in ("version.aborted",)
-    return project, event, f"{project}/{subject}", f"{path}{number}/" if path and known else path
+def activity_page(view: ActivityView) -> Page:
+    """What happened, newest first."""
+    title = f"Activity in {view.chosen}" if view.chosen else "Activity"
+    return Page(
+        "/activity", "activity.html",
+        {"title": title, "view": view, "crumbs": crumbs(view.chosen) if view.chosen else HOME,
+         "who": view.who, "words": activity.WORDS,
+         "recent": tuple(activity.happened(name, event) for name, event in view.events)},
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,21 @@ class HomeView:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivityView:
+    """What happened in the projects that one principal may read, or in `chosen` of them.
+
+    `older` is the address of what came before; empty at the end.
+    """
+
+    who: Who | None
+    events: tuple[tuple[str, Event], ...] = ()
+    projects: tuple[str, ...] = ()
+    chosen: str = ""
+    older: str = ""
+    newest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRow:
     """A model in its project's table. `series` is its main metric, oldest first."""
 

@@ -4,7 +4,8 @@ An entry says which pages are stale and, mostly, carries an event. Draining appe
 project's history and removes the entry after the pages were rendered; doing it twice is harmless.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +13,10 @@ from chalicelib.registry import keys, paging
 from chalicelib.registry.ports import LAST, Item, Key, Put
 from chalicelib.registry.stores import Stores, event_id, event_time, iso
 from weighbridge.contract import codec
-from weighbridge.contract.errors import Unavailable
+from weighbridge.contract.errors import InvalidRequest, Unavailable
 from weighbridge.contract.types import Event, EventPage
+
+_EVENT_ID = re.compile(r"[0-9a-f]{12,40}\Z")
 
 
 def entry(
@@ -92,13 +95,15 @@ def history(
     model: str | None = None,
     limit: int = 100,
     page: str | None = None,
+    before: str = "",
 ) -> EventPage:
     """Events of a project (or of one model), newest first, those not yet drained included.
 
-    `created` (ISO) is where the history begins, so that empty months end.
+    `created` (ISO) is where the history begins, so that empty months end. `before` is an event's id,
+    of any project: only what happened before it.
     """
     query = f"events/{project_id}/{model}"
-    after = paging.after(query, page)
+    after = before or paging.after(query, page)
     merged: dict[str, Event] = {}
     for item in pending(stores, project_id):
         if after is None or item.key.sk < after:
@@ -124,6 +129,25 @@ def history(
     more = len(events) > limit or not exhausted
     items = tuple(events[:limit])
     return EventPage(items, paging.token(query, items[-1].id) if more and items else None)
+
+
+def across(
+    stores: Stores, places: Sequence[tuple[str, str, str]], *, limit: int, before: str = ""
+) -> tuple[list[tuple[str, Event]], str]:
+    """Events of several projects (name, id, created), newest first, and the id to go on before
+    (empty: there is nothing older). Cost: one history page per project."""
+    if before and not _EVENT_ID.match(before):
+        raise InvalidRequest("`before` must be the id of an event", before=before[:40])
+    found: list[tuple[str, Event]] = []
+    more = False
+    for name, project_id, created in places:
+        events = history(stores, project_id, created, limit=limit, before=before)
+        more = more or events.next is not None
+        found += [(name, event) for event in events.items]
+    found.sort(key=lambda pair: pair[1].id, reverse=True)
+    more = more or len(found) > limit
+    found = found[:limit]
+    return found, found[-1][1].id if more and found else ""
 
 
 def _wanted(event: Event, model: str | None) -> bool:

@@ -1,5 +1,6 @@
 """The HTTP API: statuses, the one error body, tokens and scopes, pages of lists."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -280,6 +281,33 @@ def test_pages_need_the_cookie_and_the_cookie_does_not_open_the_api(world_with_m
     assert api.raw("GET", "/api/projects", token="", headers={"cookie": cookie})[0] == 401
 
 
+def test_the_activity_page_goes_back_to_the_first_event(world_with_model):
+    """Page by page, over all projects or in one of them; nothing twice, nothing left out."""
+    api = world_with_model
+    api.ok("POST", "/api/projects", {"name": "audio"})
+    for number in range(70):
+        api.ok("PATCH", "/api/projects/vision", {"description": f"d{number}"})
+        api.clock.time += 1
+    sent = {"content-type": "application/x-www-form-urlencoded"}
+    _, headers, _ = api.raw("POST", "/sign-in", f"token={ADMIN}".encode(), "", sent)
+    cookie = {"cookie": headers["Set-Cookie"].split(";")[0]}
+
+    def read(path):
+        seen = []
+        while path:
+            status, _, text = api.raw("GET", path, token="", headers=cookie)
+            assert status == 200, text
+            seen.append(text.count('<span class="what">'))
+            older = re.search(r'href="(/activity\?[^"]*before=[^"]*)"', text)
+            path = html.unescape(older[1]) if older else ""
+        return seen
+
+    assert read("/activity") == [60, 13]  # two projects, one model, 70 changes
+    assert read("/activity?project=Vision") == [60, 12]
+    assert api.raw("GET", "/activity?before=x", token="", headers=cookie)[0] == 400
+    assert api.raw("GET", "/activity?project=none", token="", headers=cookie)[0] == 404
+
+
 def test_a_readers_cookie_opens_only_what_the_token_reads(world_with_model):
     """Home and compare show only the projects that the token may read."""
     api = world_with_model
@@ -293,5 +321,9 @@ def test_a_readers_cookie_opens_only_what_the_token_reads(world_with_model):
     _, _, text = api.raw("GET", "/", token="", headers=cookie)
     assert "audio" in text
     assert "vision" not in text
+    _, _, text = api.raw("GET", "/activity", token="", headers=cookie)
+    assert "audio" in text
+    assert "vision" not in text
+    assert api.raw("GET", "/activity?project=vision", token="", headers=cookie)[0] == 404
     path = "/compare?ref=vision%2Fdigits%401&ref=vision%2Fdigits%402"
     assert api.raw("GET", path, token="", headers=cookie)[0] == 404

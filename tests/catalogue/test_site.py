@@ -12,7 +12,7 @@ from tests.catalogue.markup import read
 from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
 
-DYNAMIC = {"/compare", "/sign-in", "/sign-out"}
+DYNAMIC = {"/activity", "/compare", "/sign-in", "/sign-out"}
 MOST = 300_000
 
 
