@@ -72,7 +72,7 @@ def test_ten_gigabytes_are_indexed_from_less_than_twenty_megabytes(build, most, 
     assert facts.parameters > 2 * GB
     assert facts.read_bytes <= most < 20 * MB
     assert facts.requests <= 15
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10  # 1 s on a quiet machine
 
 
 def _nested_lists(count):

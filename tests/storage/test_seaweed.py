@@ -76,7 +76,7 @@ def test_objects_survive_a_stop_and_a_kill(tmp_path):
         blobs.put("first", b"1" * 100_000)
         begun = time.monotonic()
         running.server.stop()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
         assert not processes(tmp_path)
         begun = time.monotonic()
         running.server.start()
