@@ -8,11 +8,15 @@ from chalice import Chalice, Rate
 from chalice.app import CloudWatchEvent, SQSEvent
 
 from chalicelib.api import access, checkpoints, models, pages, projects, uploads, versions
+from chalicelib.edge import routes as edge
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
 
-for module in (access, projects, models, versions, checkpoints, uploads, pages):
+# Forms travel as they are: their files are no text.
+app.api.binary_types.append("multipart/form-data")
+
+for module in (access, projects, models, versions, checkpoints, uploads, pages, edge):
     app.register_blueprint(module.routes)
 
 
