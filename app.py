@@ -17,12 +17,18 @@ from chalicelib.api import (
     uploads,
     versions,
 )
+from chalicelib.edge import routes as edge
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
 
+# Forms travel as they are: their files are no text.
+app.api.binary_types.append("multipart/form-data")
+
 for module in (access, projects, models, versions, checkpoints, uploads, federated, pages):
     app.register_blueprint(module.routes)
+for door in (edge,):
+    app.register_blueprint(door.routes)
 
 
 def _each(event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:

@@ -1,6 +1,7 @@
 """The environment, read once into a frozen dataclass. `docs/settings.md` lists every variable."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,9 @@ from typing import Literal, cast
 from weighbridge.contract.errors import InvalidRequest
 
 Anonymous = Literal["none", "read", "write", "admin"]
+Delivery = Literal["redirect", "inline", "auto"]
+_YES = frozenset({"yes", "y", "true", "t", "1", "on"})
+_NO = frozenset({"no", "n", "false", "f", "0", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +61,39 @@ class Settings:
     """`WEIGHBRIDGE_INBOX_SECONDS`: inbox folders untouched for longer are removed by the sweep."""
     door_project: str = "models"
     """`WEIGHBRIDGE_DOOR_PROJECT`: the project of foreign clients' names whose token names none."""
+    edge_download: Delivery = "auto"
+    """`WEIGHBRIDGE_EDGE_DOWNLOAD`: how edge clients get packages: `redirect`, `inline` or `auto`."""
+    edge_url_scheme: str = "s3"
+    """`WEIGHBRIDGE_EDGE_URL_SCHEME`: the scheme of `file_url` in edge records."""
+    long_bodies: bool = False
+    """`WEIGHBRIDGE_LONG_BODIES`: the server in front of the app streams long files to and from the store
+    (`serve` says so by itself)."""
 
 
 _DEFAULTS = Settings()
 
 
+def boolean(name: str, text: str) -> bool:
+    """Yes or no, in any of the words that are usual, in any case; else an error that names the variable."""
+    word = text.strip().lower()
+    if word not in _YES | _NO:
+        raise InvalidRequest(f"{name} must be yes or no (or true, false, 1, 0), not {text!r}")
+    return word in _YES
+
+
 def read(env: Mapping[str, str]) -> Settings:
     """The settings that `env` holds; an unusable value is an error that names its variable."""
-    values: dict[str, str | int] = {}
+    values: dict[str, str | int | bool] = {}
     for name in Settings.__slots__:
         text = env.get(f"WEIGHBRIDGE_{name.upper()}", "")
         if not text and name == "region":
             text = env.get("AWS_REGION", "") or env.get("AWS_DEFAULT_REGION", "")
         if not text:
             continue
-        if isinstance(getattr(_DEFAULTS, name), int):
+        default = getattr(_DEFAULTS, name)
+        if isinstance(default, bool):
+            values[name] = boolean(f"WEIGHBRIDGE_{name.upper()}", text)
+        elif isinstance(default, int):
             if not text.isdigit():
                 raise InvalidRequest(
                     f"WEIGHBRIDGE_{name.upper()} must be a whole number of seconds, not {text!r}"
@@ -83,6 +105,16 @@ def read(env: Mapping[str, str]) -> Settings:
     if settings.anonymous not in ("none", "read", "write", "admin"):
         raise InvalidRequest(
             f"WEIGHBRIDGE_ANONYMOUS must be none, read, write or admin, not {settings.anonymous!r}"
+        )
+    if settings.edge_download not in ("redirect", "inline", "auto"):
+        raise InvalidRequest(
+            "WEIGHBRIDGE_EDGE_DOWNLOAD must be redirect, inline or auto, not "
+            f"{settings.edge_download!r}"
+        )
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", settings.edge_url_scheme):
+        raise InvalidRequest(
+            "WEIGHBRIDGE_EDGE_URL_SCHEME must be the scheme of an address such as s3, not "
+            f"{settings.edge_url_scheme!r}"
         )
     if settings.catalog.partition(":")[0] not in ("dynamodb", "sqlite"):
         raise InvalidRequest(

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "build" / "project"
-LIBRARIES = ("botocore", "jinja2", "markdown-it-py", "pynamodb", "pyyaml")
+LIBRARIES = ("botocore", "jinja2", "markdown-it-py", "multipart", "pynamodb", "pyyaml")
 SERVICES = frozenset({"dynamodb", "s3", "sqs", "sts"})
 """What botocore may speak; descriptions of other services are left out."""
 LEFT_OUT = ("botocore/data/endpoints.json", "dateutil/zoneinfo/dateutil-zoneinfo", "_yaml/")

@@ -70,9 +70,15 @@ def api_handler() -> Policy:
         _logs(),
         _items(),
         allow(
-            "s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/", "parts/")
+            "s3",
+            ("GetObject",),
+            *objects("Artifacts", "blobs/", "facts/", "manifests/", "parts/", "uploads/"),
         ),
-        allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "manifests/", "parts/")),
+        allow(
+            "s3",
+            ("PutObject",),
+            *objects("Artifacts", "blobs/", "manifests/", "parts/", "uploads/"),
+        ),
         allow("s3", uploads, *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
         _sends("IndexQueue"),
@@ -132,9 +138,9 @@ def sweep() -> Policy:
         allow(
             "s3",
             ("DeleteObject",),
-            *objects("Artifacts", "blobs/", "facts/", "inbox/", "manifests/", "parts/"),
+            *objects("Artifacts", "blobs/", "facts/", "inbox/", "manifests/", "parts/", "uploads/"),
         ),
-        allow("s3", ("GetObject",), *objects("Artifacts", "parts/")),
+        allow("s3", ("GetObject",), *objects("Artifacts", "parts/", "uploads/")),
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
         listing("Artifacts", "ListBucketMultipartUploads"),
         *_renders(),

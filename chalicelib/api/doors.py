@@ -52,3 +52,11 @@ def writable(at: Stores, who: Principal) -> str:
         with suppress(AlreadyExists):
             projects.create(at, who.name, NewProject(name, "What foreign clients registered."))
     return name
+
+
+def require_some_write(who: Principal, project: str) -> None:
+    """A right to write to the project, or to some model of it: bytes that come have no model yet."""
+    if not any(
+        "write" in scope.verbs and who.may("write", project, scope.model) for scope in who.scopes
+    ):
+        who.require("write", project)

@@ -3,8 +3,9 @@
 from chalice.app import Blueprint
 
 from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import access, drops, models, outbox, projects, reindexing
+from chalicelib.registry import access, drops, models, outbox, packages, projects, reindexing
 from chalicelib.wiring import stores
+from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import (
     Deleted,
     EventPage,
@@ -17,6 +18,7 @@ from weighbridge.contract.types import (
     ProjectPage,
     ReindexJob,
     ReindexRequest,
+    Version,
 )
 
 routes = Blueprint(__name__)
@@ -81,6 +83,16 @@ def reindex(call: Call) -> ReindexJob:
 def show_reindex(call: Call) -> ReindexJob:
     """How far the newest reindexing job of a project came."""
     return reindexing.show(stores(), call.project)
+
+
+@endpoint(routes, "GET", BASE + "/{project}/packages/{package}", "read", answers=Version)
+def package(call: Call) -> Version:
+    """The version that clients of edge registries know by this id."""
+    record = projects.find(stores(), call.project)
+    found = packages.find(stores(), record.id, call.path["package"])
+    if found is None:
+        raise NotFound(f"the project {call.project!r} has no package {call.path['package'][:80]!r}")
+    return found.version
 
 
 @endpoint(

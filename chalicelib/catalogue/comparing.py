@@ -13,9 +13,10 @@ from weighbridge.contract import codec
 from weighbridge.contract.types import Difference, Model, Section, Statistics, Version
 
 MOST_ROWS = 500
-ORDER = ("metrics", "params", "tensors", "files", "tags", "provenance")
+ORDER = ("metrics", "params", "attributes", "tensors", "files", "tags", "provenance")
 _EMPTY = {
     "metrics": "None of them has metrics.", "params": "None of them has params.",
+    "attributes": "None of them has attributes.",
     "tensors": "No tensors are known: the files are of other formats, or not indexed yet.",
     "files": "None of them has files.", "tags": "None of them has tags.",
     "provenance": "None of them says where it comes from.",
@@ -241,6 +242,8 @@ def _tables(title: str, view: CompareView) -> list[Mapping[str, Any]]:
         return [v.metrics for v in versions]
     if title == "params":
         return [v.params for v in versions]
+    if title == "attributes":
+        return [v.attributes for v in versions]
     if title == "tags":
         return [v.tags for v in versions]
     if title == "provenance":

@@ -2,7 +2,16 @@
 
 from dataclasses import replace
 
-from chalicelib.registry import federated, keys, models, outbox, projects, publishing, versions
+from chalicelib.registry import (
+    federated,
+    keys,
+    models,
+    outbox,
+    packages,
+    projects,
+    publishing,
+    versions,
+)
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
     ConditionFailed,
@@ -77,11 +86,13 @@ def change(
             new = replace(new, params={**old.params, **changes.params})
         if changes.attributes is not None:
             new = replace(new, attributes={**old.attributes, **changes.attributes})
+        new = packages.touched(new, changes.attributes, iso(stores.now()))
         pk = keys.of_model(found.model.id)
         before = publishing.metric_items(pk, old.metrics, found.number)
         after = publishing.metric_items(pk, new.metrics, found.number)
         more: list[Write] = [Delete(key) for key in before.keys() - after.keys()]
         more += [after[key] for key in after.keys() - before.keys()]
+        more += packages.moved(found.model.project_id, old, new)
         if len(more) > 90:
             raise TooLarge("more than 45 metrics changed in one request", limit=45)
         event = outbox.entry(
@@ -91,7 +102,9 @@ def change(
         )  # fmt: skip
         try:
             return _write(stores, found, new, event, more)
-        except ConditionFailed:
+        except ConditionFailed as failed:
+            if packages.concerns(failed):
+                raise packages.taken(failed) from None
             continue
     raise Unavailable("too many others changed this version at once; try again")
 
@@ -159,7 +172,7 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
         if current.version.label:
             writes.append(Delete(keys.label(record.id, current.version.label)))
             writes += federated.gone(record, current.version.label)
-        return record.model, writes
+        return record.model, [*writes, *packages.given_up(record.project_id, current.version)]
 
     for _ in range(models.RACES):
         try:

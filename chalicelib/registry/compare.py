@@ -1,4 +1,5 @@
-"""What differs between two or more versions: metrics, params, tags, files, tensors, provenance.
+"""What differs between two or more versions: metrics, params, attributes, tags, files, tensors,
+provenance.
 
 Tensors are told apart by name, dtype and shape, and by the fingerprints that their pushers claim, where
 all sides that have the tensor have one.
@@ -16,7 +17,7 @@ from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import Comparison, Difference, Section, Tensor, VersionFacts
 
 MOST = 6
-Title = Literal["metrics", "params", "tags", "files", "tensors", "provenance"]
+Title = Literal["metrics", "params", "attributes", "tags", "files", "tensors", "provenance"]
 Row = dict[str, Any]
 Classify = Callable[[Sequence[Any]], str]
 
@@ -34,6 +35,7 @@ def compare(stores: Stores, sides: Sequence[VersionRecord]) -> Comparison:
     sections = (
         _section("metrics", [dict(v.metrics) for v in shown], _plain),
         _section("params", [dict(v.params) for v in shown], _plain),
+        _section("attributes", [dict(v.attributes) for v in shown], _plain),
         tensors.section([_tensors(k) for k in known]),
         _section("files", [{f.path: _file(f) for f in files} for files in listed], _plain),
         _section("tags", [dict(v.tags) for v in shown], _plain),

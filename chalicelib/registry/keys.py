@@ -35,6 +35,8 @@
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
 | deleted projects whose pages are not yet removed | `DELETED` | project id | query |
+| a package by id; packages by id | `Z#<project id>` | `I#<package id>` | get; query |
+| who has a package's identity | `Z#<project id>` | `K#<sha256 of it>` | get (lock item) |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
 
 All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.
@@ -305,6 +307,21 @@ def free_object(project_id: str, object_key: str) -> Key:
     return Key(of_candidates(project_id), f"O#{object_key}")
 
 
+def of_packages(project_id: str) -> str:
+    """The partition of a project's packages."""
+    return f"Z#{project_id}"
+
+
+def package(project_id: str, identifier: str) -> Key:
+    """Where a package is found by its id."""
+    return Key(of_packages(project_id), f"I#{identifier}")
+
+
+def package_identity(project_id: str, digest: str) -> Key:
+    """The lock of what no two packages may have in common."""
+    return Key(of_packages(project_id), f"K#{digest}")
+
+
 def of_outbox(project_id: str) -> str:
     """The partition of changes not yet rendered."""
     return f"O#{project_id}"
@@ -368,6 +385,11 @@ def facts_object(project_id: str, blob_id: str) -> str:
 def parts_object(project_id: str, blob_id: str) -> str:
     """The object of a blob's part list."""
     return f"parts/{project_id}/{blob_id}.json"
+
+
+def parked_folder(project_id: str, upload: str) -> str:
+    """Where a client that can only send a form to the store leaves one file."""
+    return f"uploads/{project_id}/{upload}/"
 
 
 def reindex_object(project_id: str) -> str:

@@ -220,6 +220,15 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedForm:
+    """A presigned form upload: POST `fields`, then the file as `file`, before `expires`."""
+
+    url: str
+    fields: dict[str, str]
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What the store says of an object. `sha256` is its checksum as S3 writes it (base64, with
     `-N` for a composite of N parts), empty where the store has none."""
@@ -271,8 +280,14 @@ class Blobs(Protocol):
     def sign_put(self, key: str, sha256_base64: str, size: int, seconds: int) -> Signed:
         """A PUT of a new object; the store refuses other bytes (400) and an existing key (412)."""
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
-        """A GET (ranges allowed); `filename` makes a browser save under that name."""
+    def sign_get(
+        self, key: str, seconds: int, filename: str = "", content_type: str = ""
+    ) -> Signed:
+        """A GET (ranges allowed); `filename` makes a browser save under that name, `content_type` is what
+        the answer says it is."""
+
+    def sign_post(self, key: str, size: int, seconds: int) -> "SignedForm":
+        """A form with one file of exactly `size` bytes. Nothing verifies them: `adopt` does."""
 
     def sign_copy(
         self,
@@ -295,6 +310,9 @@ class Blobs(Protocol):
         self, key: str, upload: str, number: int, sha256_base64: str, seconds: int
     ) -> Signed:
         """A PUT of one part; the store refuses other bytes."""
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> StoredPart:
+        """Sends one part that is in memory; the store checks its SHA-256."""
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""

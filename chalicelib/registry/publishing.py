@@ -14,6 +14,7 @@ from chalicelib.registry import (
     keys,
     models,
     outbox,
+    packages,
     projects,
     retention,
     safety,
@@ -269,6 +270,7 @@ def commit(
         files=len(entries), size=sum(e.size for e in entries),
         published=iso(now) if state == "ready" else "", revision=1,
     )  # fmt: skip
+    version = packages.packed(version, record.id, entries, request.package)
     bounded(versions.document(version))
     pk = keys.of_model(record.id)
     metrics = metric_items(pk, request.metrics, number)
@@ -286,26 +288,40 @@ def commit(
     if metrics or lineage:
         stores.table.write_many([*metrics.values(), *lineage])
     note = safety.leave_note(stores, record.project_id, found.holder, request.manifest, seen)
-    kind = keys.READY if state == "ready" else keys.HELD
-    attrs: dict[str, str | int] = {"state": state, "rev": 1}
-    flipped = Item(keys.version(record.id, kind, number), attrs, versions.document(version))
     event = outbox.entry(
         stores, record.project_id, f"version.{_WORD.get(state, state)}", by, model=record.model.name,
         subject=f"{record.model.name}@{number}", versions=[number, *_local(parents, record)],
         details={k: v for k, v in (("label", version.label), ("source", source)) if v},
     )  # fmt: skip
-    still_open = (Equal("state", "open"),)
+    locks = packages.locks(record.project_id, record.id, version)
     try:
-        stores.table.transact([
-            Delete(keys.version(record.id, keys.OPEN, number), still_open),
-            Put(flipped, (Absent(),)), event,
-        ])  # fmt: skip
+        try:
+            _flip(stores, record, version, [event, *locks])
+        except ConditionFailed as failed:
+            if not packages.concerns(failed):
+                raise
+            if request.package:
+                raise packages.taken(failed) from None
+            # Nobody asked for it to be a package: it is published as what it is, a version.
+            version = replace(version, package=None)
+            _flip(stores, record, version, [event])
     except ConditionFailed:
         return _same(versions.numbered(stores, record, number), request)
     outbox.wake(stores, record.project_id)
     if safety.recheck(stores, record.project_id, note):
         return versions.numbered(stores, record, number).version
     return version
+
+
+def _flip(stores: Stores, record: ModelRecord, version: Version, more: list[Write]) -> None:
+    kind = keys.READY if version.state == "ready" else keys.HELD
+    attrs: dict[str, str | int] = {"state": version.state, "rev": 1}
+    key = keys.version(record.id, kind, version.number)
+    flipped = Item(key, attrs, versions.document(version))
+    opened_key = keys.version(record.id, keys.OPEN, version.number)
+    stores.table.transact([
+        Delete(opened_key, (Equal("state", "open"),)), Put(flipped, (Absent(),)), *more,
+    ])  # fmt: skip
 
 
 def _local(parents: list[VersionRecord], record: ModelRecord) -> list[int]:

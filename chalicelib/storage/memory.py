@@ -9,15 +9,23 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import RLock
-from typing import Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
+from chalicelib.registry.ports import (
+    Head,
+    Listed,
+    Precondition,
+    Signed,
+    SignedForm,
+    Stale,
+    StoredPart,
+)
 from chalicelib.storage.memory_queue import MemoryQueue
+from chalicelib.storage.memory_wire import Answer, Request
 from chalicelib.storage.presign import MAX_SECONDS
-from chalicelib.storage.s3 import disposition
+from chalicelib.storage.s3_texts import disposition
 from weighbridge.contract import digests
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
@@ -25,26 +33,6 @@ __all__ = ["Answer", "MemoryBlobs", "MemoryQueue"]
 
 MIN_PART = 5 * 1024**2
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
-
-
-class Request(Protocol):
-    """What `execute` needs of a signed request: the port's and the wire's type both fit."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def url(self) -> str: ...
-    @property
-    def headers(self) -> dict[str, str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the store answered to a signed request."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +78,19 @@ class MemoryBlobs:
         }
         return self._sign("PUT", key, {}, headers, seconds)
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
-        """A GET (ranges allowed); `filename` makes a browser save under that name."""
+    def sign_get(
+        self, key: str, seconds: int, filename: str = "", content_type: str = ""
+    ) -> Signed:
+        """A GET (ranges allowed), answered under that name and as of that type."""
         shown = {"response-content-disposition": disposition(filename)} if filename else {}
+        if content_type:
+            shown["response-content-type"] = content_type
         return self._sign("GET", key, shown, {}, seconds)
+
+    def sign_post(self, key: str, size: int, seconds: int) -> SignedForm:
+        """A form with one file of exactly `size` bytes. To `execute`, it is a POST to its `policy`."""
+        signed = self._sign("POST", key, {}, {"content-length": str(size)}, seconds)
+        return SignedForm("memory://store/", {"key": key, "policy": signed.url}, signed.expires)
 
     def sign_part(
         self, key: str, upload: str, number: int, sha256_base64: str, seconds: int
@@ -167,6 +164,8 @@ class MemoryBlobs:
             return Answer(404)
         data = found.data
         headers = {"etag": f'"{found.etag}"', "content-type": found.content_type}
+        if kind := query.get("response-content-type"):
+            headers["content-type"] = kind
         if shown := query.get("response-content-disposition"):
             headers["content-disposition"] = shown
         match = _RANGE.match(wanted)
@@ -220,6 +219,12 @@ class MemoryBlobs:
             upload = secrets.token_hex(16)
             self._multiparts[upload] = _Upload(key, int(self._clock()), {}, scheme)
             return upload
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> StoredPart:
+        """Sends one part that is in memory."""
+        with self._reachable():
+            self._unfinished(key, upload).parts[number] = bytes(data)
+            return StoredPart(number, len(data), _md5(data), digests.sha256_of(data))
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""

@@ -5,6 +5,7 @@ Stores differ from S3 in two places, each with its own module: the digests of un
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +13,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
+from chalicelib.registry.ports import (
+    Head,
+    Listed,
+    Precondition,
+    Signed,
+    SignedForm,
+    Stale,
+    StoredPart,
+)
 from chalicelib.storage import s3_copies, s3_parts
 from chalicelib.storage.presign import Presigner
 from chalicelib.storage.s3_client import (
@@ -23,6 +32,7 @@ from chalicelib.storage.s3_client import (
     key_source,
     translated,
 )
+from chalicelib.storage.s3_texts import bare, disposition, quoted
 from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import Unavailable
 
@@ -74,10 +84,24 @@ class S3Blobs:
         }
         return self._sign("PUT", key, {}, carried, seconds)
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
-        """A GET (ranges allowed); `filename` makes a browser save under that name."""
+    def sign_get(
+        self, key: str, seconds: int, filename: str = "", content_type: str = ""
+    ) -> Signed:
+        """A GET (ranges allowed), answered under that name and as of that type."""
         query = {"response-content-disposition": disposition(filename)} if filename else {}
+        if content_type:
+            query["response-content-type"] = content_type
         return self._sign("GET", key, query, {}, seconds)
+
+    def sign_post(self, key: str, size: int, seconds: int) -> SignedForm:
+        """A form with one file of exactly `size` bytes."""
+        made = self._client(self._public).generate_presigned_post(
+            self._bucket,
+            self._prefix + key,
+            Conditions=[["content-length-range", size, size]],
+            ExpiresIn=seconds,
+        )
+        return SignedForm(made["url"], dict(made["fields"]), int(time.time()) + seconds)
 
     def sign_part(
         self, key: str, upload: str, number: int, sha256_base64: str, seconds: int
@@ -137,6 +161,11 @@ class S3Blobs:
                 ContentType="application/octet-stream",
                 Metadata={"scheme": str(scheme)},
             )["UploadId"]
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> StoredPart:
+        """Sends one part that is in memory; the store checks its SHA-256."""
+        with translated(f"upload of {key!r}"):
+            return s3_parts.send(self._s3, self._at(key), upload, number, data)
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
@@ -368,21 +397,3 @@ class S3Blobs:
 
     def _bare(self, key: str) -> str:
         return key.removeprefix(self._prefix)
-
-
-def quoted(etag: str) -> str:
-    """An entity tag as HTTP's conditions want it."""
-    return f'"{etag}"'
-
-
-def bare(etag: str) -> str:
-    """An entity tag without its quotes: some stores answer it so in some places."""
-    return etag.strip('"')
-
-
-def disposition(filename: str) -> str:
-    """The Content-Disposition that makes a browser save under `filename` (RFC 6266)."""
-    plain = "".join(
-        c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename
-    )
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

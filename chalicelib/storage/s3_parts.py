@@ -1,5 +1,6 @@
 """The parts of an unfinished multipart upload, with the SHA-256 that the store verified."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -21,6 +22,15 @@ def completed(part: StoredPart) -> Any:
     if part.sha256:
         sent["ChecksumSHA256"] = to_base64(Sha256(part.sha256))
     return sent
+
+
+def send(s3: "S3Client", at: Any, upload: str, number: int, data: bytes) -> StoredPart:
+    """Sends one part with the SHA-256 of its bytes, which the store checks."""
+    digest = Sha256(hashlib.sha256(data).hexdigest())
+    answer = s3.upload_part(
+        **at, UploadId=upload, PartNumber=number, Body=data, ChecksumSHA256=to_base64(digest)
+    )
+    return StoredPart(number, len(data), answer["ETag"].strip('"'), digest)
 
 
 class PartDigests:

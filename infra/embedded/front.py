@@ -57,6 +57,8 @@ class Front:
     open_pages: bool = False
     """Pages need no cookie (`--anonymous`)."""
     now: Callable[[], float] = time.time
+    streams: Callable[["WSGIEnvironment"], bool] = lambda environ: False
+    """Which requests the API takes without having their bodies in memory."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -79,7 +81,8 @@ class Front:
 
     def _before(self, environ: "WSGIEnvironment") -> Answer | None:
         """The answer to all that is not for the API."""
-        whole = _take_body(environ)
+        streamed = self.streams(environ)
+        whole = streamed or _take_body(environ)
         method = environ["REQUEST_METHOD"]
 
         def header(name: str) -> str:
@@ -87,6 +90,8 @@ class Front:
 
         refused = origins.refusal(self.doors, method, header)
         if refused is not None:
+            if streamed and not _take_body(environ):
+                return problem(errors.TooLarge(refused.message))  # which ends the connection
             return problem(errors.Forbidden(refused.message), refused.status)
         if not whole:
             message = "a request may have 10 MB at most"

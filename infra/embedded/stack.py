@@ -19,10 +19,11 @@ from infra.embedded.options import Options
 from weighbridge.contract.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
+    from chalicelib.registry.receiving import Opener
     from chalicelib.storage.queues import SqliteQueue
     from infra.embedded.http_server import Server
     from infra.embedded.seaweed import SeaweedFS
-    from infra.embedded.wsgi import Application
+    from infra.embedded.wsgi import Answer, Application
 
 _log = logging.getLogger("weighbridge.serve")
 _SEAWEED_GRACE = 1.0
@@ -30,7 +31,10 @@ _WORKER_GRACE = 2.0
 _SWEEP_SECONDS = 300.0
 _POLL_SECONDS = 20.0
 """Between sweeps where the store sends no webhooks: only the sweep finds what is new there."""
-_KEPT = ("SIGN_SECONDS", "LEASE_SECONDS", "STALE_SECONDS")
+_KEPT = (
+    "SIGN_SECONDS", "LEASE_SECONDS", "STALE_SECONDS", "DOOR_PROJECT", "EDGE_DOWNLOAD",
+    "EDGE_URL_SCHEME",
+)  # fmt: skip
 _KEPT_FOR_ANOTHER_STORE = (
     "BUCKET", "SITE_BUCKET", "REGION", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_CA_FILE", "INBOX_ROLE",
 )  # fmt: skip
@@ -166,13 +170,16 @@ class Stack:
         from chalicelib import wiring
         from chalicelib.api import cookie
         from infra.embedded.front import Front
-        from infra.embedded.wsgi import Application
+        from infra.embedded.streaming import LongBodies
+        from infra.embedded.wsgi import Application, Door
         from weighbridge.contract import origins
 
         options = self._options
-        self._api = Application(app.app)
+        self._api = Application(app.app, [Door("/edge", _edge_words)])
+        long = LongBodies(self._api, _admit, wiring.stores().blobs.read)
         return Front(
-            api=self._api,
+            api=long,
+            streams=long.takes,
             doors=origins.doors(port, tls=bool(options.tls_cert), urls=[self.url]),
             static=Path(__file__).parents[2] / "frontend" / "static",
             site=wiring.stores().site,
@@ -192,6 +199,29 @@ class Stack:
         self._parts.callback(worker.stop, _WORKER_GRACE)
 
 
+def _admit(authorization: str) -> "Opener":
+    """Lets a client of a foreign door send long files, if it may write to the project of its names."""
+    from chalicelib.api import doors
+    from chalicelib.registry import projects
+    from chalicelib.registry.receiving import Incoming
+    from chalicelib.wiring import stores
+
+    who = doors.authenticate(authorization or None)
+    name = doors.writable(stores(), who)
+    doors.require_some_write(who, name)
+    project_id = projects.find(stores(), name).id
+    return lambda most: Incoming(stores(), who.name, project_id, most)
+
+
+def _edge_words(status: int) -> "Answer":
+    """What the edge door says where it has no route."""
+    from chalicelib.edge import answers
+
+    found = answers.unrouted(status)
+    headers = [(name, str(value)) for name, value in found.headers.items()]
+    return status, headers, str(found.body).encode()
+
+
 def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[str, str]:
     """The settings of `chalicelib/settings.py`, as far as they are known before the start."""
     settings = {
@@ -200,6 +230,7 @@ def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[s
         "PUBLIC_URL": url,
         "SECRET": keys.secret,
         "ANONYMOUS": options.anonymous,
+        "LONG_BODIES": "yes",
         "S3_ENDPOINT": options.s3_endpoint,
         "S3_PUBLIC_ENDPOINT": options.s3_public_url,
     }
@@ -218,6 +249,7 @@ def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[s
         if value := os.environ.get(f"WEIGHBRIDGE_{name}"):
             settings.setdefault(name, value)
     settings.setdefault("BUCKET", "weighbridge-artifacts")
+    settings.setdefault("EDGE_DOWNLOAD", "inline")
     return {f"WEIGHBRIDGE_{name}": value for name, value in settings.items()}
 
 

@@ -11,7 +11,8 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
@@ -36,10 +37,22 @@ _SECONDS = 29
 _PUSHING_SECONDS = 3.0
 
 
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How the clients of a facade know what the gateway would word: unknown addresses and methods."""
+
+    prefix: str
+    unrouted: Callable[[int], Answer]
+
+
 class Application:
     """The WSGI application. Any number of threads may call it."""
 
-    def __init__(self, app: Chalice) -> None:
+    def __init__(self, app: Chalice, doors: Sequence[Door] = ()) -> None:
+        self._doors = doors
         _keep_requests_apart(app)
         config = Config(
             chalice_stage="local",
@@ -86,16 +99,21 @@ class Application:
             self._last_upload = -_PUSHING_SECONDS
 
     def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes) -> "Answer":
+        path, mark, query = target.partition("?")
+        door = next((d for d in self._doors if path.startswith(d.prefix + "/")), None)
+        if door and path.endswith("/"):
+            return 307, [("Location", path.rstrip("/") + mark + query)], b""
         try:
             response = self._gateway.handle_request(method, target, headers, body)
         except _NoRoute:
+            if door:
+                return door.unrouted(404)
             return problem(errors.NotFound("there is nothing at this address"))
         except LocalGatewayException as refused:
             return worded(refused.CODE, "the authorizer does not allow this")
-        return _answer(response)
+        return _answer(response, door)
 
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
 _TOO_LARGE = (
     "a request may have 10 MB at most; files go to the store, by the URLs of an upload plan"
 )
@@ -148,7 +166,7 @@ def _headers(environ: "WSGIEnvironment") -> dict[str, str]:
     return headers
 
 
-def _answer(response: dict[str, Any]) -> Answer:
+def _answer(response: dict[str, Any], door: Door | None = None) -> Answer:
     status = int(response["statusCode"])
     body: str | bytes = response["body"] or b""
     if len(body) > MAX_ANSWER:
@@ -162,7 +180,7 @@ def _answer(response: dict[str, Any]) -> Answer:
     if not any(key.lower() == "content-type" for key, _ in headers):
         headers.append(("Content-Type", "application/json"))
     if status >= 400 and (message := _chalice_error(data)) is not None:
-        return worded(status, message)
+        return door.unrouted(status) if door else worded(status, message)
     return status, headers, data
 
 

@@ -76,6 +76,7 @@ class Registry(Series):
         stats: bool | None = None,
         fingerprints: bool | None = None,
         wait: float | None = None,
+        package: str = "",
     ) -> PushResult:
         """Publishes files as the next version of `model` (`"project/model"`).
 
@@ -85,7 +86,8 @@ class Registry(Series):
         again. Project and model are made if missing, unless `create` is false. Nothing is visible until
         all is there; then each `alias` is moved. A dry run reports what the version would hold, with
         `sent_bytes` 0. `stats` and `fingerprints`: whether tensors are looked at; `wait`: seconds that
-        its verdict is waited for. `progress` is called with each `ProgressEvent`.
+        its verdict is waited for. `package`: the id by which clients of edge registries shall know its ZIP
+        file, instead of one that is made up. `progress` is called with each `ProgressEvent`.
         """
         return publish_version(
             self.client,
@@ -101,6 +103,7 @@ class Registry(Series):
                 description=description,
                 attributes=attributes,
                 provenance=provenance,
+                package=package,
             ),
             progress=progress,
             dry_run=dry_run,

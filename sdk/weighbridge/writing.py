@@ -47,6 +47,7 @@ class Draft:
     aliases: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     provenance: types.Provenance | None = None
+    package: str = ""
 
     @classmethod
     def of(
@@ -61,6 +62,7 @@ class Draft:
         aliases: Iterable[str] = (),
         parents: Iterable[str] = (),
         provenance: types.Provenance | None = None,
+        package: str = "",
     ) -> "Draft":
         """A draft of legal names and values, or `InvalidName` or `InvalidRequest`."""
         if label:
@@ -78,6 +80,7 @@ class Draft:
             aliases=tuple(names.alias_name(alias) for alias in aliases),
             parents=parents,
             provenance=provenance,
+            package=package,
         )
 
     def commit(
@@ -95,6 +98,7 @@ class Draft:
             provenance=self.provenance or provenance.collect(),
             parents=self.parents,
             claims=claims,
+            package=self.package,
         )
 
 

@@ -17,6 +17,7 @@ NEVER_FOR_THE_API = (
     "chalicelib.indexing",
     "cheroot",
     "jinja2",
+    "multipart",
     "sqlite3",
     "yaml",
 )

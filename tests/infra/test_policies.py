@@ -55,6 +55,7 @@ def test_only_the_sweep_deletes_what_clients_stored():
         ("sweep", "Artifacts/inbox/*"),
         ("sweep", "Artifacts/manifests/*"),
         ("sweep", "Artifacts/parts/*"),
+        ("sweep", "Artifacts/uploads/*"),
         ("sweep", "Site/p/*"),
     }
 

@@ -10,7 +10,7 @@ from weighbridge.cli.screen import Screen, clean, describe, human_size, number, 
 from weighbridge.contract import codec, types
 from weighbridge.contract.errors import InvalidRequest
 
-SECTIONS = ("metrics", "params", "tensors", "files", "tags", "provenance")
+SECTIONS = ("metrics", "params", "attributes", "tensors", "files", "tags", "provenance")
 LONGEST = 60
 
 

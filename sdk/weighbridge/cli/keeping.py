@@ -23,6 +23,18 @@ COMMANDS: tuple[Command, ...] = (
         notes="Those that were refused, and those that are incomplete and quiet for an hour.",
     ),
     Command(
+        "edge import",
+        "change",
+        "Copy the records and packages of a running edge model registry into a project.",
+        "edging:edge_import",
+        (
+            "weighbridge edge import http://127.0.0.1:32002 --to line-4 --dry-run",
+            "weighbridge edge import http://127.0.0.1:32002 --to line-4",
+        ),
+        notes="Ids and dates are kept, every package is verified. Run again, it copies what is new and "
+        "changes what was changed there. The exit code is 1 if a record could not be copied.",
+    ),
+    Command(
         "reindex",
         "change",
         "Have stored files looked at again, after the server's indexer was improved.",

@@ -71,6 +71,10 @@ class Versions(Session):
         body = types.VersionChanges(description, tags, metrics, params, attributes)
         return self.call(types.Version, "PATCH", *_at(project, model, version), body=body)
 
+    def package(self, project: str, identifier: str) -> types.Version:
+        """The version that clients of edge registries know by this id."""
+        return self.call(types.Version, "GET", "projects", project, "packages", identifier)
+
     def delete_version(self, project: str, model: str, version: VersionLike) -> types.Deleted:
         """Deletes a version (an open one is aborted); `InUse` while something refers to it."""
         return self.call(types.Deleted, "DELETE", *_at(project, model, version))

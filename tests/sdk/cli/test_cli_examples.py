@@ -12,8 +12,8 @@ from weighbridge.cli.main import overview
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
 EXAMPLES = [(c, example) for c in commands.COMMANDS for example in c.examples]
-BLOCKING = ("serve", "proxy")
-"""These run until they are stopped, so their examples are only parsed here."""
+BLOCKING = ("serve", "proxy", "edge import")
+"""These run until they are stopped, or speak with another server, so their examples are only parsed here."""
 
 
 def _words(command, example):

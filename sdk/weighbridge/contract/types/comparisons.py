@@ -19,7 +19,7 @@ class Difference:
 class Section:
     """The differences of one aspect, and how many rows were equal on all sides."""
 
-    title: Literal["metrics", "params", "tags", "files", "tensors", "provenance"]
+    title: Literal["metrics", "params", "attributes", "tags", "files", "tensors", "provenance"]
     differences: tuple[Difference, ...]
     same: int = 0
 

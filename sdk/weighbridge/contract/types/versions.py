@@ -47,10 +47,22 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """The one ZIP file of a version. `id` is what clients of edge registries know the version by."""
+
+    id: str
+    path: str
+    size: int
+    blob: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One version of a model. `parents` are references (`project/model@3`), `size` is all files'.
 
     `source` is the checkpoint that it was promoted from (`project/model@3:12`), which may be gone.
+    `package` is there if exactly one of its files is a ZIP file.
     """
 
     project: str
@@ -78,6 +90,7 @@ class Version:
     verdict: Safety = "pending"
     release: Release = field(default_factory=Release)
     source: str = ""
+    package: Package | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,8 @@ class VersionCommit:
 
     `files` are all its files when they are 1,000 or fewer; else they were added page by page, and
     `manifest` alone is given. `manifest` is the digest of the canonical manifest in both cases.
-    `claims` are what the pusher says of the tensors.
+    `claims` are what the pusher says of the tensors. `package` is the id under which its ZIP file is to
+    be known to clients of edge registries; one is made up if it is empty.
     """
 
     manifest: str
@@ -126,6 +140,7 @@ class VersionCommit:
     provenance: Provenance = field(default_factory=Provenance)
     parents: tuple[str, ...] = ()
     claims: Claims | None = None
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True)
