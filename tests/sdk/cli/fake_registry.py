@@ -27,7 +27,7 @@ class FakeRegistry(Registry):
     def push(self, model, paths, *, as_name=None, label=None, metrics=None, params=None,
              tags=None, alias=(), parents=(), description="", attributes=None, provenance=None,
              progress=None, dry_run=False, create=True, stats=None, fingerprints=None,
-             wait=None):  # fmt: skip
+             wait=None, package=""):  # fmt: skip
         at = references.parse(model)
         draft = Draft.of(
             label=label or "", metrics=metrics, params=params, tags=tags, parents=parents,
