@@ -65,7 +65,11 @@ def listing(call: Call) -> VersionPage:
 @endpoint(routes, "POST", BASE, "write", body=NewVersion, answers=Version, status=201)
 def begin(call: Call) -> Version:
     """Opens the next version."""
-    return publishing.begin(stores(), call.by, call.project, call.model, call.body)
+
+    def allow() -> None:
+        call.who.require("write", call.project)
+
+    return publishing.begin(stores(), call.by, call.project, call.model, call.body, allow)
 
 
 @endpoint(routes, "GET", MODEL + "/best", "read", answers=Version, query=("metric",))

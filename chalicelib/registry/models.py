@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from chalicelib.registry import keys, outbox, paging, projects, retention
@@ -37,6 +38,7 @@ from weighbridge.contract.types import (
     ModelPage,
     ModelSettings,
     NewModel,
+    NewProject,
 )
 
 MAX_TAGS = 100
@@ -157,6 +159,24 @@ def create(stores: Stores, by: str, project: str, new: NewModel) -> Model:
         raise AlreadyExists(f"there is a model {project}/{name} already") from None
     outbox.wake(stores, record.id)
     return model
+
+
+def made(
+    stores: Stores, by: str, project: str, name: str, allow: Callable[[], None]
+) -> ModelRecord:
+    """The model, made with its project where one of them is missing. `allow` is called before a
+    project is made, and raises if the caller may not."""
+    with suppress(NotFound):
+        return find(stores, project, name)
+    try:
+        projects.find(stores, project)
+    except NotFound:
+        allow()
+        with suppress(AlreadyExists):
+            projects.create(stores, by, NewProject(project))
+    with suppress(AlreadyExists):
+        create(stores, by, project, NewModel(name))
+    return find(stores, project, name)
 
 
 def listing(

@@ -5,7 +5,8 @@ that the blob is live, leased, and still that object; the copy itself checks the
 answer the digest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from chalicelib.registry import blobs, keys
 from chalicelib.registry.ports import Delete, Head, Item, Put, StoredPart
@@ -82,6 +83,30 @@ def find(
     used = {str(item.attrs["ref"]) for item in there.values()}
     gone = blobs.lease(stores, project_id, {blob: sources[blob] for blob in used})
     return {by_key[key]: i for key, i in there.items() if str(i.attrs["ref"]) not in gone}
+
+
+def before(
+    scheme: int, wanted: Sequence[Part], found: Mapping[tuple[str, int], Item]
+) -> dict[int, Item]:
+    """Where the first pieces of moved tensors probably lie, by part number: right before the second
+    piece, which was found. They were no parts by themselves if small tensors stood before them.
+
+    Only guesses, of the same object that is copied from anyway: the store's answer to the copy has
+    the digest, and where that is another the part is sent.
+    """
+    if scheme != cuts.TENSORS:
+        return {}
+    behind = {part.number - 1: part for part in wanted}
+    guessed = {}
+    for part in wanted:
+        if (part.sha256, part.size) in found or not cuts.is_head(part.size):
+            continue
+        second = behind.get(part.number)
+        item = found.get((second.sha256, second.size)) if second else None
+        offset = int(item.doc["offset"]) - part.size if item else -1
+        if item is not None and offset >= 0:
+            guessed[part.number] = replace(item, doc={**item.doc, "offset": offset})
+    return guessed
 
 
 def look(stores: Stores, project_id: str, request: LookRequest) -> LookAnswer:

@@ -1,7 +1,7 @@
 """Publishing a version: open it, add what it holds, and make all of it visible in one transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -61,8 +61,20 @@ MAX_DOCUMENT = 200 * 1024
 _WORD = {"ready": "published"}
 
 
-def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) -> Version:
-    """Opens the next version. The same key again answers the same version.
+def _anybody() -> None:
+    pass
+
+
+def begin(
+    stores: Stores,
+    by: str,
+    project: str,
+    model: str,
+    new: NewVersion,
+    allow: Callable[[], None] = _anybody,
+) -> Version:
+    """Opens the next version. The same key again answers the same version. `allow` is called before
+    a project is made for it, and raises if the caller may not.
 
     Cost: one counter update, one note and one transaction of 2 items (1 more with a label, 1 more
     with a retention of its own).
@@ -72,7 +84,11 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
         names.label(new.label)
     if new.retention is not None:
         retention.checked(new.retention)
-    record = models.find(stores, project, model)
+    record = (
+        models.made(stores, by, project, model, allow)
+        if new.create
+        else models.find(stores, project, model)
+    )
     if record.state != "live":
         raise Conflict(f"the model {record.name} is being deleted")
     if known := stores.table.get(keys.idempotency(record.id, new.key)):

@@ -205,6 +205,11 @@ def _upload(stores: Stores, project_id: str, identifier: str) -> Item:
     return item
 
 
+def _scheme(upload: Item) -> int:
+    """How the file of an upload is cut."""
+    return int(upload.doc.get("scheme", digests.CUT_SCHEME))
+
+
 def sign_parts(stores: Stores, project: str, identifier: str, request: PartsRequest) -> PartsPlan:
     """Signs parts of a multipart upload; those that the store holds already need nothing."""
     if len(request.parts) > MAX_BATCH:
@@ -235,13 +240,14 @@ def sign_parts(stores: Stores, project: str, identifier: str, request: PartsRequ
     if not request.sendonly:
         wanted = [(part.sha256, part.size) for part in request.parts]
         sources = parts.find(stores, record.id, wanted)
+    guesses = parts.before(_scheme(item), request.parts, sources)
     plans = []
     for part in request.parts:
         there = held.get(part.number)
         if there and (there.sha256, there.size) == (part.sha256, part.size):
             plans.append(PartPlan(part.number))
             continue
-        if source := sources.get((part.sha256, part.size)):
+        if source := sources.get((part.sha256, part.size)) or guesses.get(part.number):
             where = Head(str(source.doc["key"]), 0, str(source.doc["etag"]))
             copied = stores.blobs.sign_copy(
                 key, store_id, part.number, where, int(source.doc["offset"]), part.size,
@@ -272,7 +278,7 @@ def complete(stores: Stores, project: str, identifier: str, request: UploadCompl
         raise
     if item.doc["blob"] not in ("", request.blob):
         raise InvalidRequest(f"the upload was planned for {item.doc['blob']}, not {request.blob}")
-    if expected.scheme != int(item.doc.get("scheme", digests.CUT_SCHEME)):
+    if expected.scheme != _scheme(item):
         raise InvalidRequest(f"the upload was opened for another cut scheme than {request.blob}")
     key, store_id = str(item.doc["key"]), str(item.doc["store_id"])
     there = blobs.live(stores, record.id, [request.blob]).get(request.blob)

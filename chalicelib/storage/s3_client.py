@@ -4,8 +4,9 @@ Knows endpoints, timeouts and error codes; nothing of objects or of the registry
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from chalicelib.registry.ports import Precondition
@@ -87,6 +88,8 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
     )
     # A session is not safe to use from several threads: each client is made by its own.
     session: Any = botocore.session.Session()
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=moment)
     return session.create_client(
         service,
         region_name=access.region,
@@ -96,6 +99,18 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
         verify=access.ca_file or None,
         config=config,
     )
+
+
+def moment(value: Any) -> datetime:
+    """A time in an answer. Lists have one for each object, and botocore's own reader, which also takes
+    anything else, needs a fifth of the time that registering ten thousand files takes."""
+    if isinstance(value, str) and value.endswith("Z") and value[:1].isdigit():
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    from botocore.utils import parse_timestamp
+
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def key_source(access: Access) -> Callable[[], Keys]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_REQUEST = 10 * 1024 * 1024
 MAX_ANSWER = 6 * 1024 * 1024
 _SECONDS = 29
-_PUSHING_SECONDS = 3.0
+_PUSHING_SECONDS = 10.0
 
 
 Answer = tuple[int, list[tuple[str, str]], bytes]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import Protocol
 
+from weighbridge import sending
+
 _BLOCK = 1024 * 1024
 _STRIDE = 4 * 1024 * 1024
 """Bytes that go out before anybody is told."""
@@ -57,28 +59,39 @@ class FileBody:
     def blocks(self) -> Iterator[memoryview | bytes]:
         """The bytes, block by block."""
         with self.open() as stream:
-            stream.seek(self.offset)
-            view = memoryview(bytearray(min(_BLOCK, max(1, self.size))))
-            position = 0
-            while position < self.size:
-                count = stream.readinto(view[: min(self.size - position, len(view))])
-                if not count:
-                    raise self.short()
-                yield view[:count]
-                position += count
-                self.sent(count, position)
+            yield from self._blocks(stream, 0)
+
+    def _blocks(self, stream: FileIO, position: int) -> Iterator[memoryview]:
+        if position == self.size:
+            return
+        stream.seek(self.offset + position)
+        view = memoryview(bytearray(min(_BLOCK, max(1, self.size))))
+        while position < self.size:
+            count = stream.readinto(view[: min(self.size - position, len(view))])
+            if not count:
+                raise self.short()
+            yield view[:count]
+            position += count
+            self.sent(count, position)
 
     def send_through(self, connection: socket.socket) -> None:
         """Sends it without bringing it into this process."""
         with self.open() as stream:
-            position = 0
+            position = told = 0
             while position < self.size:
                 wanted = min(self.size - position, _STRIDE)
-                count = connection.sendfile(stream, self.offset + position, wanted)
+                count = sending.send_file(connection, stream, self.offset + position, wanted)
+                if count is None:
+                    self.sent(position - told, position)
+                    break
                 if not count:
                     raise self.short()
                 position += count
-                self.sent(count, position)
+                if position - told >= _STRIDE or position == self.size:
+                    self.sent(position - told, position)
+                    told = position
+            for block in self._blocks(stream, position):
+                sending.send_block(connection, block)
 
 
 def direct(url: str) -> bool:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from urllib.parse import SplitResult, urlsplit
 
-from weighbridge import config, proxies
+from weighbridge import config, proxies, sending
+from weighbridge.answers import Answer
 from weighbridge.bodies import Body, Bytes, FileBody
 from weighbridge.connections import Kept, Trust
 from weighbridge.connections import Untrusted as Untrusted
@@ -23,6 +25,8 @@ from weighbridge.contract.errors import TransferError
 MAX_ANSWER = 64 * 1024 * 1024
 CONNECT_TIMEOUT = 10.0
 IDLE_TIMEOUT = 60.0
+_REFUSAL_SECONDS = 5.0
+"""So long an answer may take that came, or was cut off, before the whole body was sent."""
 _ONE_PIECE = 64 * 1024
 """Bodies up to this size go out with their headers."""
 
@@ -229,6 +233,7 @@ class Pool:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise Unreachable(f"{where} cannot be reached: {_why(error)}") from error
+        connection.response_class = Answer
         connection.timeout = self._timeout
         connection.sock.settimeout(self._timeout)
         return connection
@@ -253,11 +258,13 @@ class Pool:
         try:
             if self.interrupted:
                 raise Interrupted("stopped")
+            early = False
             try:
                 _send(connection, method, selector, {**headers, **extra}, body)
-            except (BrokenPipeError, ConnectionResetError):
+            except (sending.Answered, BrokenPipeError, ConnectionResetError):
                 # The store may refuse before it has read everything: its answer says why.
-                connection.sock.settimeout(5.0)
+                connection.sock.settimeout(_REFUSAL_SECONDS)
+                early = True
             raw = connection.getresponse()
         except BaseException as error:
             self._busy.discard(connection)
@@ -272,7 +279,7 @@ class Pool:
 
         def release(whole: bool) -> None:
             self._busy.discard(connection)
-            if whole and not self.interrupted:
+            if whole and not early and not self.interrupted:
                 self._kept.give(key, connection)
             else:
                 connection.close()
@@ -281,6 +288,17 @@ class Pool:
 
 
 def _split(url: str) -> SplitResult:
+    if "#" not in url:
+        # Of signed addresses only the path and the query differ.
+        start = url.find("/", url.find("://") + 3)
+        if start > 0 and "?" not in url[:start]:
+            path, _, query = url[start:].partition("?")
+            return _origin(url[:start])._replace(path=path, query=query)
+    return _origin(url)
+
+
+@lru_cache(64)
+def _origin(url: str) -> SplitResult:
     try:
         target = urlsplit(url)
         port = target.port
@@ -312,13 +330,7 @@ def _send(
         body.send_through(connection.sock)
     elif body is not None:
         for block in body.blocks():
-            _send_block(connection.sock, memoryview(block))
-
-
-def _send_block(sock: socket.socket, block: memoryview) -> None:
-    """Like `sendall`, whose timeout would be that of the whole block."""
-    while block:
-        block = block[sock.send(block) :]
+            sending.send_block(connection.sock, memoryview(block))
 
 
 def _why(error: BaseException) -> str:

@@ -12,11 +12,9 @@ from weighbridge.client import Client
 from weighbridge.client.session import version_text
 from weighbridge.contract import manifests, names, references, types
 from weighbridge.contract.errors import (
-    AlreadyExists,
     Gone,
     InvalidManifest,
     InvalidRequest,
-    NotFound,
     RegistryError,
 )
 from weighbridge.contract.manifests import FileEntry
@@ -30,8 +28,6 @@ from weighbridge.transfer.progress import Progress, Watcher, Whole, watching
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.upload import Sent, Uploader, hash_all
 from weighbridge.values import metrics_of, params_of, plain, tags_of
-
-_OPENINGS = 3
 
 
 @dataclass(slots=True)
@@ -233,35 +229,11 @@ def begin(
     client: Client, model: Reference, key: str, label: str, create: bool,
     retention: types.Retention | None = None,
 ) -> types.Version:  # fmt: skip
-    """Opens a version, after creating what it belongs to where that is missing and wanted."""
-    for _ in range(_OPENINGS):
-        try:
-            return client.begin_version(model.project, model.model, key, label, retention)
-        except Gone:
-            return types.Version(model.project, model.model, 0, "aborted")
-        except NotFound:
-            if not create:
-                raise
-            ensure_model(client, model)
-    raise NotFound(f"{model} is deleted as soon as it is created")
-
-
-def ensure_model(client: Client, model: Reference) -> None:
-    """Makes sure that a model, and its project, exist."""
-    for project_too in (False, True):
-        try:
-            if project_too:
-                client.create_project(model.project)
-        except AlreadyExists:
-            pass
-        try:
-            client.create_model(model.project, model.model)
-            return
-        except AlreadyExists:
-            return
-        except NotFound:
-            if project_too:
-                raise
+    """Opens a version, and with it what it belongs to where that is missing and wanted."""
+    try:
+        return client.begin_version(model.project, model.model, key, label, retention, create)
+    except Gone:
+        return types.Version(model.project, model.model, 0, "aborted")
 
 
 def move_aliases(client: Client, model: Reference, number: int, aliases: Iterable[str]) -> None:

@@ -81,6 +81,23 @@ def test_scopes_limit_verbs_projects_models_and_aliases(world_with_model):
     assert api.error("DELETE", MODEL + "/versions/1", token=writer) == (403, "forbidden")
 
 
+def test_opening_a_version_may_create_what_the_token_may_write(world_with_model):
+    """A model needs a scope on it, a project one on everything in it; without, nothing is made."""
+    api = world_with_model
+    begin = {"key": key_of("x"), "create": True}
+    scopes = [{"verbs": ["read"], "project": "*"},
+              {"verbs": ["write"], "project": "*", "model": "speech"}]  # fmt: skip
+    one = api.ok("POST", "/api/tokens", {"name": "one", "scopes": scopes})["secret"]
+    made = "/api/projects/vision/models/speech/versions"
+    assert api("POST", made, begin, one)[0] == 201
+    elsewhere = made.replace("vision", "audio")
+    assert api.error("POST", elsewhere, begin, one) == (403, "forbidden")
+    assert api("GET", "/api/projects/audio")[0] == 404
+    assert api.error("POST", elsewhere, {"key": key_of("x")}) == (404, "not_found")
+    assert api("POST", elsewhere, begin, token_with(api, verbs=["read", "write"]))[0] == 201
+    assert api.ok("GET", "/api/projects/audio/models/speech")["name"] == "speech"
+
+
 def test_an_invisible_project_looks_absent(world_with_model):
     """Who may not read a project does not learn that it exists."""
     api = world_with_model

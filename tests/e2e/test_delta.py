@@ -68,6 +68,31 @@ def test_only_what_changed_is_sent_and_all_of_it_comes_back(person, project):
     print("sent", [round(n / MIB, 1) for n in sent], "MiB of", round(len(contents[0]) / MIB, 1))
 
 
+def test_first_pieces_of_moved_tensors_are_copied_and_changed_ones_sent(person, project):
+    """A large tensor that stood behind small ones is found whole where nothing small stands before it;
+    if its first bytes changed, the store's copy of the old ones is noticed, and they are sent."""
+    name, seed = f"{project}/net", random.randrange(10**6)
+    first = layers()
+    apart = {n: first[n] for n in sorted(first, key=lambda n: (-first[n][0], n))}
+    moved = model(seed, apart)
+    changed = bytearray(moved)
+    changed[len(moved) - sum(size for size, _ in apart.values()) + 80 * MIB + 5] ^= 1
+    # The header and the first tensor's first 5 MiB; the small tensors, which have another order.
+    bound = 5 * MIB + 4096 + 3 * MIB + 3 * 4096
+    contents = [model(seed, first), moved, bytes(changed)]
+    sent = []
+    for content in contents:
+        (person.home / "model.safetensors").write_bytes(content)
+        pushed = person.json("push", name, "model.safetensors")
+        sent.append(pushed["sent_bytes"])
+        assert pushed["sent_bytes"] + pushed["reused_bytes"] == len(content)
+    assert sent[1] <= bound
+    assert sent[2] == 5 * MIB
+    for number, content in enumerate(contents, 1):
+        person.ok("pull", f"{name}@{number}", "--to", f"out{number}")
+        assert (person.home / f"out{number}" / "model.safetensors").read_bytes() == content
+
+
 def test_nothing_is_copied_from_another_project(person, project):
     """The same bytes in another project are sent again: nothing crosses the boundary."""
     content = model(random.randrange(10**6), layers())

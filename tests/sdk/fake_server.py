@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+import select
 import socket
 import threading
 import time
@@ -83,6 +84,7 @@ class State:
         """The next requests of a kind (`api`, `put`, `part`, `copy`, `get`) meet these faults, in order.
 
         `503` · `429` (wait a second)
+        · `early` (403, the body is never read)
         · `gone` (404) · `drop` (acted on, no answer) · `reset` (not acted on) · `expired` · `flip` (one bit
         of the body) · `truncate` (half the answer) · `late` (200, then an error in the body) ·
         `other` (a copy answers another checksum) · `ok`
@@ -127,6 +129,12 @@ class Handler(BaseHTTPRequestHandler):
         if state.before:
             state.before(kind, path)
         if fault == "reset":
+            return self._hang_up()
+        if fault == "early":
+            self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+            gone = select.poll()
+            gone.register(self.connection, select.POLLRDHUP)
+            gone.poll(120_000)
             return self._hang_up()
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
@@ -305,6 +313,9 @@ class Handler(BaseHTTPRequestHandler):
         raise errors.NotFound(f"{self.command} {segments}")
 
     def _begin(self, state, p, m, new):
+        if new.create:
+            state.projects.add(p)
+            state.models.add((p, m))
         if (p, m) not in state.models:
             raise errors.NotFound("no model")
         if (p, m, new.key) in state.keys:
@@ -471,6 +482,14 @@ class Handler(BaseHTTPRequestHandler):
         key, offset, size = state.known.get((project, part.sha256), ("", 0, 0))
         return (key, offset) if key and size == part.size else None
 
+    def _before(self, state, project, part, others):
+        """The registry's guess: the first piece of a tensor lies right before the second."""
+        for second in others:
+            if second.number == part.number + 1 and cuts.is_head(part.size):
+                key, offset = self._source(state, project, second) or ("", 0)
+                return (key, offset - part.size) if offset >= part.size else None
+        return None
+
     def _parts(self, state, project, upload_id, request):
         assert len(request.parts) <= 1000
         upload = state.uploads.get(upload_id)
@@ -483,6 +502,8 @@ class Handler(BaseHTTPRequestHandler):
                 plans.append(types.PartPlan(part.number))
                 continue
             source = None if request.sendonly else self._source(state, project, part)
+            if source is None and not request.sendonly and upload.scheme != 1:
+                source = self._before(state, project, part, request.parts)
             at = {"partNumber": part.number, "uploadId": upload_id}
             if source is None:
                 headers = {"x-amz-checksum-sha256": digests.to_base64(part.sha256)}

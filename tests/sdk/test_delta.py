@@ -108,8 +108,34 @@ def test_renamed_and_reordered_tensors_are_found(registry, state, tensors):
     assert registry.push("p/m", renamed).sent_bytes <= 12 * MIB
     assert _stored(state, renamed)
     moved = tensors("c.safetensors", ["d.norm", "e.weight", "c.weight", "b.bias", "a.weight"])
-    assert registry.push("p/m", moved).sent_bytes <= 4104 + 4096 + 3 * 5 * MIB
+    # What stands before the first tensor is a run of its own; `c.weight` has nothing before it.
+    assert registry.push("p/m", moved).sent_bytes <= 4104 + 4096 + 2 * 5 * MIB
     assert _stored(state, moved)
+
+
+def test_every_first_piece_is_found_wherever_batches_end(registry, state, tensors, monkeypatch):
+    """First and second piece of a tensor are asked after together, in whatever batches."""
+    monkeypatch.setattr("weighbridge.transfer.stream.BATCH", 1)
+    monkeypatch.setattr("weighbridge.transfer.stream.LARGE_BATCH", 1)
+    monkeypatch.setattr("weighbridge.transfer.plan.SIGN_PARTS", 1)
+    registry.push("p/m", tensors("a.safetensors", BIG))
+    moved = tensors("c.safetensors", ["b.bias", "a.weight", "e.weight", "c.weight", "d.norm"])
+    assert registry.push("p/m", moved).sent_bytes <= 8192 + 8 + 5 * MIB
+    assert _stored(state, moved)
+
+
+def test_a_first_piece_that_changed_is_sent_after_the_guess_failed(registry, state, tensors):
+    """The store copies other bytes than were meant, says so in its answer, and gets the right ones."""
+    registry.push("p/m", tensors("a.safetensors", BIG))
+    path = tensors("c.safetensors", ["b.bias", "a.weight", "c.weight", "e.weight", "d.norm"])
+    with path.open("r+b") as stream:
+        stream.seek(-(BIG["e.weight"] + BIG["c.weight"] + 8), os.SEEK_END)
+        stream.write(b"!")
+    pushed = registry.push("p/m", path)
+    assert 10 * MIB < pushed.sent_bytes <= 8192 + 2 * 5 * MIB
+    assert pushed.sent_bytes + pushed.reused_bytes == path.stat().st_size
+    assert _stored(state, path)
+    assert registry.push("p/m", path).sent_bytes == 0
 
 
 def test_gguf_is_cut_at_its_tensors(registry, state, tmp_path):

@@ -94,6 +94,14 @@ def test_dry_run_asks_nothing(registry, state, content):
     assert state.seen == []
 
 
+def test_a_first_push_begins_with_one_request(registry, state, content):
+    """Project and model are made by the request that opens the version."""
+    registry.push("p/m", content("a", 10))
+    asked = [(method, path) for method, path, _ in state.seen if path.startswith("/api/")]
+    assert asked[0] == ("POST", "/api/projects/p/models/m/versions")
+    assert [path.rsplit("/", 1)[1] for _, path in asked[1:]] == ["uploads", "uploads", "commit"]
+
+
 def test_without_create_a_missing_model_is_an_error(registry, state, content):
     """`create=False` never makes a project or model."""
     with pytest.raises(errors.NotFound):

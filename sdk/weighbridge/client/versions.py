@@ -39,13 +39,16 @@ class Versions(Session):
         key: str,
         label: str = "",
         retention: types.Retention | None = None,
+        create: bool = False,
     ) -> types.Version:
         """Opens a version. The same `key` opens one version, however often it is asked.
 
-        `retention` is for its checkpoints, instead of the model's.
+        `retention` is for its checkpoints, instead of the model's. With `create`, a model and a
+        project that are missing are made.
         """
         at = ("projects", project, "models", model, "versions")
-        return self.call(types.Version, "POST", *at, body=types.NewVersion(key, label, retention))
+        new = types.NewVersion(key, label, retention, create)
+        return self.call(types.Version, "POST", *at, body=new)
 
     def version(self, project: str, model: str, version: VersionLike = "latest") -> types.Version:
         """One version."""

@@ -82,6 +82,13 @@ def tensor_cuts(size: int, tensors: Iterable[tuple[int, int]]) -> tuple[Span, ..
     return spans(sizes)
 
 
+def is_head(size: int) -> bool:
+    """Whether a part has the size of a large tensor's first piece that nothing small stands before:
+    5 MiB, doubled as often as the file needed. Other parts may have it too, by chance."""
+    times, rest = divmod(size, MIN_PART)
+    return not rest and times.bit_count() == 1
+
+
 def spans(sizes: Iterable[int]) -> tuple[Span, ...]:
     """Parts of these sizes, one behind the other."""
     found, offset = [], 0

@@ -59,6 +59,19 @@ class Crew:
             )
             self._raise()
 
+    def settled(self, seconds: float) -> bool:
+        """`drain`, for no longer than this; whether every task is done."""
+        with self._change:
+            done = self._change.wait_for(
+                lambda: (not self._tasks and not self._busy) or self._failure is not None, seconds
+            )
+            self._raise()
+            return done
+
+    def waiting(self) -> int:
+        """How many tasks have not begun."""
+        return len(self._tasks)
+
     def stop(self) -> None:
         """Drops the tasks that have not begun, and tells the others to give up."""
         with self._change:

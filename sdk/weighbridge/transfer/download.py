@@ -19,6 +19,7 @@ from weighbridge.http import Pool
 from weighbridge.transfer import places, plan, ranges, target
 from weighbridge.transfer.cache import Cache
 from weighbridge.transfer.crew import Crew
+from weighbridge.transfer.hedge import Hedge, Wanted
 from weighbridge.transfer.partial import Partial
 from weighbridge.transfer.progress import PULL, Progress, Silent
 from weighbridge.transfer.tally import Tally
@@ -56,6 +57,7 @@ class Downloader:
         self._workers = workers
         self._cache = cache
         self._tally = Tally(self._progress)
+        self._hedge = Hedge(pool, self._tally.received)
         self._lock = threading.Lock()
         self._again: list[FileEntry] = []
         self._wrong: Counter[str] = Counter()
@@ -148,8 +150,10 @@ class Downloader:
             self._again = []
             before = self._tally.sent_bytes
             try:
-                with Crew(self._workers, "fetch", self._pool.interrupt) as crew:
+                self._hedge = Hedge(self._pool, self._tally.received)
+                with Crew(self._workers, "fetch", self._hedge.interrupt) as crew:
                     self._submit(crew, files, folder, force)
+                    self._hedge.watch(crew)
             finally:
                 for file in self._open:
                     file.close()
@@ -217,14 +221,8 @@ class Downloader:
 
     def _get(self, crew: Crew, file: Partial, span: plan.Span, request: SignedRequest) -> str:
         entry = file.entry
-
-        def take(offset: int, data: memoryview) -> None:
-            file.write(offset, data)
-            self._tally.received(len(data))
-
-        return ranges.fetch(
-            self._pool, crew, request, span, entry.size, entry.path, take, file.expected(span)
-        )
+        wanted = Wanted(request, span, entry.size, entry.path, file.expected(span))
+        return self._hedge.fetch(crew, wanted, file.write)
 
     def _follow(self, crew: Crew, file: Partial, force: bool) -> None:
         if not file.follow(crew.stopping):

@@ -3,13 +3,14 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from weighbridge import bodies
 from weighbridge.client import Client
+from weighbridge.contract import cuts
 from weighbridge.contract.cuts import Span
 from weighbridge.contract.digests import Sha256
 from weighbridge.contract.errors import Conflict, Gone, IntegrityError, NotFound, TransferError
@@ -54,6 +55,8 @@ class Upload:
     left: int = 0
     stale: bool = False
     """Something has to be asked for again, so this round will not complete it."""
+    expired: bool = False
+    """An address was refused: those that were signed with it will be, too."""
     gone: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -126,7 +129,7 @@ class Multiparts:
         sendonly = [r for r in parts if (upload.path, r.part.number) in self._sendonly]
         others = [r for r in parts if (upload.path, r.part.number) not in self._sendonly]
         for group, only in ((others, False), (sendonly, True)):
-            for page in plan.batches(group, plan.SIGN_PARTS):
+            for page in _pages(group):
                 if upload.gone:
                     self.release(page)
                     continue
@@ -181,13 +184,14 @@ class Multiparts:
         sha256 = Sha256(item.part.sha256)
         chunk = store.Chunk(upload.path, upload.stamp, item.span, sha256, item.data())
         try:
-            # With one address expired, those signed with it are not worth reading the file for.
-            if upload.gone or (upload.stale and chunk.data is None):
+            # With one address expired, the others are not worth reading the file for.
+            if upload.gone or (upload.expired and chunk.data is None):
+                upload.stale = True
                 return
             if store.put(self._client.pool, request, chunk, self.crew, sent) == "done":
                 self._tally.part(key, number, item.part.size)
             else:
-                upload.stale = True
+                upload.stale = upload.expired = True
         finally:
             self._drop(item)
 
@@ -200,6 +204,7 @@ class Multiparts:
             self._tally.held(str(upload.path), item.part.number, item.part.size)
             return
         upload.stale = True
+        upload.expired = upload.expired or outcome == "again"
         # A second refusal is no expired address any more.
         if outcome == "send" or part in self._refused:
             self._sendonly.add(part)
@@ -252,6 +257,18 @@ class Multiparts:
         if not error.details.get("blob") or self._spoils[upload.path] > _SPOILS:
             raise error
         self._journal.settled(upload.remembered)
+
+
+def _pages(parts: Sequence[Ready]) -> Iterator[Sequence[Ready]]:
+    """The parts that are signed together. A first piece of a tensor stays with the second, next to
+    which it is found."""
+    start = 0
+    while start < len(parts):
+        end, most = start + plan.SIGN_PARTS, start + plan.PAGE
+        while end < min(len(parts), most) and cuts.is_head(parts[end - 1].part.size):
+            end += 1
+        yield parts[start:end]
+        start = end
 
 
 def open_name(path: Path, size: int, scheme: int, spans: Sequence[Span]) -> str:

@@ -42,9 +42,8 @@ class StatCache:
 
     def find(self, path: Path) -> Hashed | None:
         """The digests of the file at `path`, if it was read before and did not change since."""
-        note = self._note(path)
         now = hashing.stamp_at(path)
-        if note is None or now is None or now.size < SMALLEST:
+        if now is None or now.size < SMALLEST or (note := self._note(path)) is None:
             return None
         try:
             document = json.loads(note.read_bytes())
@@ -67,14 +66,11 @@ class StatCache:
 
     def note(self, file: Hashed, began: int, claims: Sequence[TensorClaim] = ()) -> None:
         """Remembers a file whose reading began at `began` (nanoseconds), if it was at rest."""
-        note = self._note(file.path)
+        if file.size < SMALLEST or (note := self._note(file.path)) is None:
+            return
         newest = max(file.stamp.modified, file.stamp.changed)
         fine = file.stamp.modified % 1_000_000 and file.stamp.changed % 1_000_000
-        if (
-            note is None
-            or file.size < SMALLEST
-            or newest > began - (min(REST_FINE, REST) if fine else REST)
-        ):
+        if newest > began - (min(REST_FINE, REST) if fine else REST):
             return
         document = {
             "path": str(file.path.absolute()),

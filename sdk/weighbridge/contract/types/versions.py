@@ -105,12 +105,14 @@ class VersionPage:
 class NewVersion:
     """Opens a version. The same `key` asked twice opens one version (idempotency).
 
-    `retention` is for its checkpoints, instead of the model's.
+    `retention` is for its checkpoints, instead of the model's. With `create`, a model and a project that
+    are missing are made.
     """
 
     key: str
     label: str = ""
     retention: Retention | None = None
+    create: bool = False
 
 
 @dataclass(frozen=True, slots=True)
