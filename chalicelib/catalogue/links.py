@@ -5,7 +5,7 @@ import shlex
 from dataclasses import dataclass
 
 from chalicelib.catalogue import slugs
-from weighbridge.contract import references
+from weighbridge.contract import federated, references
 from weighbridge.contract.errors import RegistryError
 from weighbridge.contract.types import Model, Version
 
@@ -79,6 +79,16 @@ def crumbs(project: str, model: Model | None = None, number: int = 0) -> tuple[C
         if number:
             steps.append(Crumb(f"@{number}", version_link(model, number)))
     return tuple(steps)
+
+
+def federated_link(model: Model, labelled: bool) -> Link | None:
+    """The page of the federated model that a party's model belongs to; None for other models, and where
+    no version has a label, since there is no such page then."""
+    party = federated.parse(model.name) if labelled else None
+    if party is None:
+        return None
+    path = slugs.federated_path(model.project, party.model_id)
+    return Link(f"{party.role} {party.party_id}", path)
 
 
 def lineage_link(ref: str, model: Model) -> Link:

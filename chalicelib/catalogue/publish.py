@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from chalicelib.catalogue import pages, reading, shelf, slugs
+from chalicelib.catalogue import pages, parties, reading, shelf, slugs
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.reading import Source
 from chalicelib.catalogue.render import Renderer
 from chalicelib.catalogue.shelf import Report
 from chalicelib.catalogue.views import RANGE, HomeView
 from chalicelib.registry.ports import Blobs
-from weighbridge.contract import references
+from weighbridge.contract import federated, references
 from weighbridge.contract.errors import InvalidRequest, RegistryError
 from weighbridge.contract.types import Event, Model, Version
 
@@ -80,6 +80,8 @@ def publish(
         run.model(name, todo)
     for name, numbers in sorted(run.relatives.items()):
         run.relations(name, numbers - (work[name].versions if name in work else set()))
+    for model_id in sorted(_federated(work, run)):
+        run.federated(model_id)
     if wider:
         run.put(pages.project_page(reading.project_view(source, project_id, project)))
     run.verify()
@@ -102,6 +104,13 @@ def _gathered(changes: Iterable[Change]) -> tuple[dict[str, _Work], bool]:
     return work, wider
 
 
+def _federated(work: dict[str, _Work], run: "_Run") -> set[str]:
+    """The federated models of which a party's versions changed, or are seen for the first time."""
+    new = {model.name for model, _ in run.created}
+    named = [federated.parse(name) for name, todo in work.items() if todo.listed or name in new]
+    return {party.model_id for party in named if party is not None}
+
+
 @dataclass(slots=True)
 class _Run:
     """One publication: where it reads and writes, and what it has done so far."""
@@ -117,6 +126,8 @@ class _Run:
     """Parents in this project of the versions that changed: their pages name their children."""
     created: list[tuple[Model, int]] = field(default_factory=list)
     """Models and versions (0: the model itself) whose pages are new."""
+    gathered: list[str] = field(default_factory=list)
+    """Federated models whose pages are new."""
 
     def put(self, page: Page) -> bool:
         """Stores a page; answers whether it was not there before."""
@@ -163,12 +174,25 @@ class _Run:
             if model and version and version.state in VISIBLE:
                 self._version(model, version)
 
+    def federated(self, model_id: str) -> None:
+        """The page of a federated model; it goes with the last labelled version of its parties."""
+        view = reading.federated_view(self.source, self.project_id, self.project, model_id)
+        if not view.rows:
+            path = slugs.federated_path(self.project, model_id)
+            shelf.remove_under(self.site, slugs.folder(path), self.report)
+        elif self.put(parties.federated_page(view)):
+            self.gathered.append(model_id)
+
     def verify(self) -> None:
         """Removes what was created for something that was deleted meanwhile.
 
         Removing an object forgets its revision, so a publisher that read before the deletion may
         create the page again after it; looking once more after creating closes that gap.
         """
+        for model_id in self.gathered:
+            if not self.source.federated(self.project_id, model_id, 1)[0]:
+                path = slugs.federated_path(self.project, model_id)
+                shelf.remove_under(self.site, slugs.folder(path), self.report)
         for model, number in self.created:
             found = self.source.model(self.project_id, model.name)
             if found is None or found.id != model.id:
@@ -257,8 +281,15 @@ def project_pages(source: Source, project_id: str) -> Iterator[Page]:
     project = source.project(project_id)
     if project is None:
         return
+    gathered = set()
     for model in source.models(project_id):
         yield from model_pages(source, project_id, model)
+        if (party := federated.parse(model.name)) is not None:
+            gathered.add(party.model_id)
+    for model_id in sorted(gathered):
+        view = reading.federated_view(source, project_id, project.name, model_id)
+        if view.rows:
+            yield parties.federated_page(view)
     yield pages.project_page(reading.project_view(source, project_id, project))
 
 

@@ -9,10 +9,13 @@ from typing import Protocol
 from chalicelib.catalogue.views import (
     LISTED_CHECKPOINTS,
     LISTED_MODELS,
+    LISTED_SHARDS,
     RECENT,
     SERIES,
     SPARK,
     CheckpointsView,
+    FederatedRow,
+    FederatedView,
     ModelRow,
     ModelView,
     ProjectSummary,
@@ -84,6 +87,12 @@ class Source(Protocol):
     def children(self, project_id: str, version: Version) -> Sequence[str]:
         """References of the ready versions that name this one as their parent."""
 
+    def federated(
+        self, project_id: str, model_id: str, most: int
+    ) -> tuple[Sequence[FederatedRow], bool]:
+        """The versions of a federated model, the highest label first, of about `most` parties' versions in
+        all; and whether there may be more."""
+
 
 OPEN_LISTED = 10
 MOVES = 1000
@@ -110,6 +119,7 @@ def project_view(source: Source, project_id: str, project: Project) -> ProjectVi
 def model_view(source: Source, project_id: str, model: Model) -> ModelView:
     """A model with what its page shows."""
     newest = source.newest(project_id, model, SERIES)
+    unfinished = tuple(source.in_progress(project_id, model, OPEN_LISTED))
     return ModelView(
         model=model,
         card=source.card(project_id, model),
@@ -117,8 +127,9 @@ def model_view(source: Source, project_id: str, model: Model) -> ModelView:
         count=source.count(project_id, model),
         highest=newest[0].number if newest else 0,
         moves=tuple(source.moves(project_id, model, MOVES)),
-        open=tuple(source.in_progress(project_id, model, OPEN_LISTED)),
+        open=unfinished,
         series=_series(newest, model.settings.main_metric, SERIES),
+        labelled=any(version.label for version in (*newest, *unfinished)),
     )
 
 
@@ -148,3 +159,9 @@ def version_view(source: Source, project_id: str, model: Model, version: Version
 def checkpoints_view(view: VersionView) -> CheckpointsView:
     """The series of a version, from what its own page shows."""
     return CheckpointsView(view.version, view.model, view.checkpoints, view.checkpoint_count)
+
+
+def federated_view(source: Source, project_id: str, project: str, model_id: str) -> FederatedView:
+    """A federated model; without rows if no party has a labelled version."""
+    rows, more = source.federated(project_id, model_id, LISTED_SHARDS)
+    return FederatedView(project, model_id, tuple(rows), more)

@@ -4,12 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chalicelib.catalogue import reading, views
-from chalicelib.catalogue.views import ModelRow, ProjectSummary
-from chalicelib.registry import checkpoints, facts, keys, models, paging, projects, versions
+from chalicelib.catalogue.views import FederatedPart, FederatedRow, ModelRow, ProjectSummary
+from chalicelib.registry import (
+    checkpoints,
+    facts,
+    federated,
+    keys,
+    models,
+    paging,
+    projects,
+    versions,
+)
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.stores import Stores, event_time, iso
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract.errors import NotFound
+from weighbridge.contract.federated import PartyModel
 from weighbridge.contract.types import (
     AliasMove,
     Checkpoint,
@@ -167,3 +177,24 @@ class RegistrySource:
     def children(self, project_id: str, version: Version) -> Sequence[str]:
         """References of the ready versions that name this one as their parent."""
         return versions.children(self.stores, self._version(project_id, version))
+
+    def federated(
+        self, project_id: str, model_id: str, most: int
+    ) -> tuple[Sequence[FederatedRow], bool]:
+        """The versions of a federated model with the parties' parts."""
+        project = self.project(project_id)
+        if project is None:
+            return (), False
+        found, more = federated.newest(self.stores, project.name, model_id, most)
+        return [federated_row(model_id, label, pairs) for label, pairs in found], more
+
+
+def federated_row(
+    model_id: str, label: str, pairs: Sequence[tuple[PartyModel, VersionRecord]]
+) -> FederatedRow:
+    """One federated version of the versions of its parties."""
+    parts = tuple(
+        FederatedPart(party.role, party.party_id, record.model.model, record.version)
+        for party, record in pairs
+    )
+    return FederatedRow(federated.describe(model_id, label, pairs), parts)

@@ -5,11 +5,15 @@
     /p/<project>/<model>/versions/<f>-<l>/     its versions with the numbers f to l
     /p/<project>/<model>/<number>/             a version
     /p/<project>/<model>/<number>/checkpoints/ its checkpoints
+    /p/<project>/~federated/<model id>/        a federated model: the parties' parts of its versions
 
 `<project>` is the name in lower case. `<model>` is the name with every UTF-8 byte outside
-`[A-Za-z0-9._-]` written as `~XX`; `~~<model id>` where that would be longer than 200 characters.
+`[A-Za-z0-9._-]` written as `~XX`; `~~<model id>` where that would be longer than 200 characters. The id
+of a federated model is written likewise, `~~<digest>` where it is too long. No model's folder is ever
+called `~federated`.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +23,7 @@ from urllib.parse import quote, urlencode
 from chalicelib.catalogue.views import RANGE
 from weighbridge.contract.errors import InvalidName
 
-Kind = Literal["project", "model", "range", "version", "checkpoints"]
+Kind = Literal["project", "model", "range", "version", "checkpoints", "federated"]
 MAX_SLUG = 200
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _RESERVED = frozenset({"index.html", "index.json"})
@@ -32,11 +36,15 @@ _ADDRESS = re.compile(
     r"(?:versions/(?P<first>[1-9][0-9]{0,17})-(?P<last>[1-9][0-9]{0,17})/"
     r"|(?P<number>[1-9][0-9]{0,17})/(?P<checkpoints>checkpoints/)?)?)?\Z"
 )
+_FEDERATED = re.compile(
+    r"/p/(?P<project>[a-z0-9][a-z0-9._-]{0,95})/~federated/(?P<id>[A-Za-z0-9._~-]+)/\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSlug:
-    """A model's folder, taken apart: its name, or its id where the name is too long."""
+    """A model's folder, taken apart: its name, or its id where the name is too long (of a federated
+    model: its id, or that id's digest)."""
 
     name: str = ""
     id: str = ""
@@ -115,8 +123,16 @@ def range_path(project: str, model: str, model_id: str, number: int) -> str:
     return f"{model_path(project, model, model_id)}versions/{first}-{last}/"
 
 
+def federated_path(project: str, model_id: str) -> str:
+    """The address of a federated model."""
+    digest = hashlib.sha256(model_id.encode()).hexdigest()[:32]
+    return f"{project_path(project)}~federated/{model_slug(model_id, digest)}/"
+
+
 def parse_path(path: str) -> Address:
     """The page that an address means; `InvalidName` for what no builder here would build."""
+    if parties := _FEDERATED.match(path):
+        return Address("federated", parties["project"], parse_slug(parties["id"]))
     match = _ADDRESS.match(path)
     if not match:
         raise InvalidName(f"{path[:200]!r} is no address of a page")

@@ -12,6 +12,7 @@ from weighbridge.contract.types import (
     Checkpoint,
     Comparison,
     Event,
+    FederatedVersion,
     Model,
     Project,
     Version,
@@ -30,6 +31,8 @@ SPARK = 20
 LISTED_MODELS = 500
 """Models that a project's page lists; more are found by their address or the command line."""
 NO_FACTS = VersionFacts(())
+LISTED_SHARDS = 200
+"""Parties' versions that a federated model's page lists, those of the highest labels."""
 LISTED_CHECKPOINTS = 1000
 """Checkpoints that a series page lists and draws, the newest."""
 
@@ -105,6 +108,8 @@ class ModelView:
     moves: tuple[AliasMove, ...] = ()
     open: tuple[Version, ...] = ()
     series: tuple[tuple[int, float], ...] = ()
+    labelled: bool = False
+    """Whether one of its newest versions has a label: a party's model then has a federated page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,34 @@ class CheckpointsView:
     model: Model
     checkpoints: tuple[Checkpoint, ...] = ()
     count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedPart:
+    """What one party holds of a federated version."""
+
+    role: str
+    party_id: str
+    model: Model
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedRow:
+    """One federated version: what is told of it, and the parts that are there."""
+
+    version: FederatedVersion
+    parts: tuple[FederatedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedView:
+    """A federated model with its versions, the highest label first; `more`: there may be others."""
+
+    project: str
+    model_id: str
+    rows: tuple[FederatedRow, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

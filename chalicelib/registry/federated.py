@@ -10,6 +10,7 @@ from itertools import groupby
 from chalicelib.registry import keys, models, paging, projects, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import Delete, Item, Put
+from chalicelib.registry.projects import ProjectRecord
 from chalicelib.registry.stores import Stores
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract import federated
@@ -42,12 +43,20 @@ def _records(stores: Stores, project: str, start: str) -> list[tuple[PartyModel,
     items = paging.collect(stores.table, pk, keys.prefix(start), limit=MAX_SHARDS + 1)
     if len(items) > MAX_SHARDS:
         raise TooLarge(f"more than {MAX_SHARDS} parties share this version", limit=MAX_SHARDS)
+    return _read(stores, place, items)
+
+
+def _read(
+    stores: Stores, place: ProjectRecord, items: Sequence[Item]
+) -> list[tuple[PartyModel, VersionRecord]]:
     found = []
+    known: dict[str, ModelRecord] = {}
     for item in items:
         name = str(item.doc["model"])
         party = federated.parse(name)
         try:
-            model = models.within(stores, place.id, place.project.name, name)
+            model = known.get(name) or models.within(stores, place.id, place.project.name, name)
+            known[name] = model
             record = versions.numbered(stores, model, int(item.doc["number"]))
         except (NotFound, Gone):  # deleted since the rows were read
             continue
@@ -94,6 +103,29 @@ def show(stores: Stores, project: str, model_id: str, label: str) -> FederatedVe
     if not found:
         raise NotFound(f"no party has a version {label!r} of the federated model {model_id!r}")
     return describe(model_id, label, found)
+
+
+def newest(
+    stores: Stores, project: str, model_id: str, most: int
+) -> tuple[list[tuple[str, list[tuple[PartyModel, VersionRecord]]]], bool]:
+    """The versions of a federated model by label, the highest first (FATE's are times), each with all its
+    parties, about `most` parties' versions in all; and whether there may be more."""
+    place = projects.find(stores, project)
+    bounds = keys.prefix(keys.shards_of_model(model_id))
+    pk = keys.of_federated(place.id)
+    items = paging.collect(stores.table, pk, bounds, limit=most + 1, reverse=True)
+    labels = list(dict.fromkeys(str(item.doc["label"]) for item in items))
+    more = len(items) > most
+    if more and len(labels) > 1:
+        labels.pop()  # its parties may not all be among these
+    found = []
+    for label in labels:
+        own = [item for item in items if item.doc["label"] == label]
+        whole = not more or len(labels) > 1
+        pairs = _read(stores, place, own) if whole else of_version(stores, project, model_id, label)
+        if pairs:
+            found.append((label, pairs))
+    return found, more
 
 
 def listing(

@@ -169,7 +169,8 @@ class Registry(Series):
 
         After an exception a version that has checkpoints already is left open instead; it is
         continued by `version(model, label, resume=True)`. `retention` says which checkpoints are
-        kept, instead of the model's; it counts when the version is opened.
+        kept, instead of the model's; of a version that is continued, only where it says another than
+        before, which needs the right to delete.
         """
         return VersionSession(
             self.client,
@@ -280,6 +281,10 @@ class Registry(Series):
         """The versions of a model, newest first unless `order` is `oldest`."""
         ref = _model(model)
         return self.client.iter_versions(ref.project, ref.model, state, order)
+
+    def federated(self, project: str, model_id: str = "") -> Iterator[types.FederatedVersion]:
+        """The federated versions of a project: which parties hold a part, and who is missing."""
+        return self.client.iter_federated(project, model_id)
 
     def show(self, ref: str) -> types.Version:
         """One version: its metrics, parameters, tags, provenance and state."""

@@ -202,6 +202,7 @@ class VersionSession:
         else:
             # It may have checkpoints of the earlier run: it is never given up by itself.
             self._keep = True
+            self._retain(found.number)
         self._number = found.number
         self._journal = open_journal(
             journal_folder(), "session", self._client.url, str(self._model), self._draft.label
@@ -271,6 +272,13 @@ class VersionSession:
             if not self._create:
                 raise
         return None
+
+    def _retain(self, number: int) -> None:
+        """A version that is continued comes under the rules that are wanted now."""
+        at = (self._model.project, self._model.model, number)
+        wanted = self._retention
+        if wanted is not None and self._client.retention(*at).retention != wanted:
+            self._client.set_retention(*at, wanted)
 
     def _count(self, sent: Sent) -> None:
         total = self._sent

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def publish_version(
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
         if step != "finished":
-            opened, sent = _commit(client, model, opened.number, draft, sent, uploader, sources)
+            opened, sent = commit_sent(client, model, opened.number, draft, sent, uploader, sources)
         journal.finish()
     finally:
         journal.close()
@@ -200,8 +200,10 @@ def send_checkpoint(
     draft: types.CheckpointCommit,
     progress: Watcher | None,
     wanted: Wanted | None = None,
+    check: Callable[[Sequence[FileEntry]], None] | None = None,
 ) -> tuple[types.Checkpoint, Sent]:
-    """Sends files and publishes them as the checkpoint that `draft` describes."""
+    """Sends files and publishes them as the checkpoint that `draft` describes. `check` is shown what
+    was sent, and may raise what keeps it from being published."""
     where = f"{ref.project}/{ref.model}@{version_text(version)}"
     identity = (draft.component, str(draft.step), draft.name)
     shown = Whole(watching(progress))
@@ -210,6 +212,8 @@ def send_checkpoint(
     try:
         uploader = Uploader(client, ref.project, journal, shown, stats=stat_cache(), wanted=wanted)
         sent = uploader.send(sources, where)
+        if check is not None:
+            check(sent.entries)
         shown.phase("publish")
         commit = replace(
             draft,
@@ -264,7 +268,7 @@ def commit_version(
     return client.commit_version(model.project, model.model, selector, commit)
 
 
-def _commit(
+def commit_sent(
     client: Client,
     model: Reference,
     number: int,
@@ -273,6 +277,7 @@ def _commit(
     uploader: Uploader,
     sources: Sequence[Source],
 ) -> tuple[types.Version, Sent]:
+    """Publishes what an uploader sent; what was swept since then is sent once more."""
     try:
         return commit_version(client, model, number, draft, sent), sent
     except InvalidManifest as error:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib.catalogue import reading
-from chalicelib.catalogue.views import SPARK, ModelRow, ProjectSummary
+from chalicelib.catalogue.registry_source import federated_row
+from chalicelib.catalogue.views import SPARK, FederatedRow, ModelRow, ProjectSummary
+from chalicelib.registry.models import ModelRecord
+from chalicelib.registry.versions import VersionRecord
+from weighbridge.contract.federated import PartyModel, parse
 from weighbridge.contract.types import (
     AliasMove,
     Approval,
@@ -132,6 +136,34 @@ class FakeSource:
             for _, v in sorted(self.versions.items())
             if ref in v.parents and v.state == "ready"
         ]
+
+    def federated(
+        self, project_id: str, model_id: str, most: int
+    ) -> tuple[Sequence[FederatedRow], bool]:
+        found: dict[str, list[tuple[PartyModel, VersionRecord]]] = {}
+        for (place, name, number), version in sorted(self.versions.items()):
+            party = parse(name)
+            live = version.state not in ("deleted", "aborted")
+            if (
+                place == project_id
+                and party
+                and party.model_id == model_id
+                and version.label
+                and live
+            ):
+                model = self.model_list[place, name]
+                record = ModelRecord(place, model.project, model)
+                shown = VersionRecord(record, self.version(place, model, number) or version)
+                found.setdefault(version.label, []).append((party, shown))
+        labels, listed = sorted(found, reverse=True), 0
+        rows = []
+        for label in labels:
+            if rows and listed + len(found[label]) > most:
+                return rows, True
+            listed += len(found[label])
+            pairs = sorted(found[label], key=lambda pair: pair[0].party)
+            rows.append(federated_row(model_id, label, pairs))
+        return rows, False
 
     # Building
 
@@ -334,6 +366,37 @@ def _embeddings(source: FakeSource) -> None:
     source.move_list["p2", "all-MiniLM-L6-v2"] = (AliasMove("production", 1, 0, at(4), "grace"),)
 
 
+MODEL_ID = "arbiter-10000#guest-9999#host-9998_10000#model"
+MANY = "guest-1#host-" + "_".join(str(90_000_000 + n) for n in range(64)) + "#model"
+"""The id of a federated model of 65 parties."""
+
+
+def _federated(source: FakeSource) -> None:
+    """Two versions of four parties, the newer one not complete; and one of 65, most of them missing."""
+    for role, party, labels in (
+        ("arbiter", "10000", ("202611200908070605041",)),
+        ("guest", "9999", ("202611200908070605041", "202611210102030405061")),
+        ("host", "9998", ("202611200908070605041", "202611210102030405061")),
+        ("host", "10000", ("202611200908070605041",)),
+    ):
+        name = f"{role}#{party}#{MODEL_ID}"
+        source.add_model("p4", name)
+        for number, label in enumerate(labels, 1):
+            source.add_version("p4", name, number, label=label)
+            source.add_facts(
+                "p4", name, number, plain("define/define_meta.yaml", 412),
+                plain("variables/data/pipeline/pipeline/Pipeline", 9_000 + number),
+            )  # fmt: skip
+    source.versions["p4", f"host#9998#{MODEL_ID}", 2] = replace(
+        source.versions["p4", f"host#9998#{MODEL_ID}", 2], state="open", published="", files=0,
+        size=0, manifest="",
+    )  # fmt: skip
+    for party in ("guest#1", "host#90000000", "host#90000063"):
+        name = f"{party}#{MANY}"
+        source.add_model("p4", name)
+        source.add_version("p4", name, 1, label="202611220102030405061")
+
+
 def world() -> FakeSource:
     """The registry that most tests look at."""
     source = FakeSource()
@@ -341,7 +404,9 @@ def world() -> FakeSource:
         "p1": Project("Vision", "Everything that looks at pictures.", False, at(1), "ada"),
         "p2": Project("Text-Embeddings", "Sentence and document encoders.", False, at(1), "grace"),
         "p3": Project("scratch", "", True, at(1), "linus"),
+        "p4": Project("models", "What federated learning made.", False, at(1), "ada"),
     }
+    _federated(source)
     _digits(source)
     _embeddings(source)
     for name, count in (("faces", 5), ("traffic signs (EU)", 4), ("ocr/é".replace("/", "-"), 3)):

@@ -106,3 +106,16 @@ def _fill(source: FakeSource, index: int, text: str) -> None:
     )  # fmt: skip
     opened = Version("Hostile", name, 3, "open", text, created=text, created_by=text)
     source.versions["h", name, 3] = replace(opened, description=text)
+    _parties(source, index, text)
+
+
+def _parties(source: FakeSource, index: int, text: str) -> None:
+    """Two parties of a federated model with that name, party id and label."""
+    shared = f"{legal(text)} {index}"
+    for party in (f"guest#{index}", f"host#{legal(text).replace('#', '') or 'blank'}"):
+        name = f"{party}#{shared}"
+        identifier = sha(name)[:16]
+        source.model_list["h", name] = Model("Hostile", name, identifier, text, created=at(2))
+        source.versions["h", name, 1] = Version(
+            "Hostile", name, 1, "ready", text, text, created=at(2), published=at(3)
+        )

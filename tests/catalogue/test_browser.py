@@ -33,6 +33,7 @@ PAGES = {
     "checkpoints": "/p/vision/digits/8/checkpoints/",
     "range": "/p/vision/digits/versions/1-100/",
     "empty-model": "/p/vision/empty-so-far/",
+    "federated": "/p/models/~federated/arbiter-10000~23guest-9999~23host-9998_10000~23model/",
     "compare": "/compare.html",
     "compare-three": "/compare-three.html",
     "sign-in": "/sign-in.html",

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from chalicelib.catalogue import comparing, pages, reading
+from chalicelib.catalogue import comparing, pages, parties, reading
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.render import CONTENT_SECURITY_POLICY, Renderer, canonical
 from chalicelib.catalogue.views import ErrorView, HomeView, SignInView
 from tests.catalogue.catalogue_compare import compared
+from tests.catalogue.catalogue_world import MODEL_ID
 from tests.catalogue.markup import read
 from weighbridge.contract.types import Event, Who
 
@@ -28,6 +29,8 @@ def _rich(source):
     minilm = source.model_list["p2", "all-MiniLM-L6-v2"]
     eighth = reading.version_view(source, "p1", model, source.version("p1", model, 8))
     encoder = reading.version_view(source, "p2", minilm, source.version("p2", minilm, 1))
+    guest = source.model_list["p4", f"guest#9999#{MODEL_ID}"]
+    party = reading.version_view(source, "p4", guest, source.version("p4", guest, 2))
     events = (
         ("Vision", Event("2", "2026-11-11T17:10:00.000Z", "alias.moved", "ada", "digits",
                          "staging", {"version": 8, "previous": 7})),
@@ -43,6 +46,10 @@ def _rich(source):
         "encoder": pages.version_page(encoder),
         "checkpoints": pages.checkpoints_page(reading.checkpoints_view(eighth)),
         "compare": comparing.compare_page(compared(source, "p1", "digits", 4, 8)),
+        "federated": parties.federated_page(
+            reading.federated_view(source, "p4", "models", MODEL_ID)
+        ),
+        "party": pages.version_page(party),
         "sign-in": pages.sign_in_page(SignInView("/p/vision/", "That token is not known.")),
         "not-found": pages.not_found_page(),
     }
@@ -50,8 +57,8 @@ def _rich(source):
 
 @pytest.mark.parametrize(
     "name",
-    ["home", "project", "model", "version", "encoder", "checkpoints", "compare", "sign-in",
-     "not-found"],
+    ["home", "project", "model", "version", "encoder", "checkpoints", "compare", "federated",
+     "party", "sign-in", "not-found"],
 )  # fmt: skip
 def test_pages_are_as_they_were(name, source, renderer):
     """A page changes only when somebody meant it: the golden file shows the difference."""

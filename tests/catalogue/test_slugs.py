@@ -1,5 +1,7 @@
 """Addresses: each builder with its parser."""
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,11 @@ NAMES = st.text(
     max_size=120,
 )  # fmt: skip
 IDS = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
+
+
+def digest(text):
+    """The digest that stands for a long id."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @given(NAMES, IDS)
@@ -88,13 +95,29 @@ def test_every_address_parses(name, identifier, number):
          Address("checkpoints", "team.one", model, number)),
         (slugs.range_path(project, name, identifier, number),
          Address("range", "team.one", model, first, last)),
+        (slugs.federated_path(project, name),
+         Address("federated", "team.one", slugs.parse_slug(slugs.model_slug(name, digest(name))))),
     ):  # fmt: skip
         assert slugs.parse_path(path) == expected
 
 
+def test_a_federated_model_is_never_in_a_models_way():
+    """Its folder can be no model's; an id too long for a folder is found by its digest."""
+    assert slugs.model_slug("~federated", "") == "~7Efederated"
+    assert slugs.federated_path("P", "guest-1#model") == "/p/p/~federated/guest-1~23model/"
+    many = "host-" + "_".join(str(10_000_000 + n) for n in range(64)) + "#model"
+    path = slugs.federated_path("P", many)
+    assert path == f"/p/p/~federated/~~{digest(many)}/"
+    assert len(slugs.object_key(path)) < 250
+    job = "202611210101010000001"
+    assert slugs.parse_path(slugs.federated_path("P", job)).kind == "federated"
+    assert slugs.parse_path(slugs.federated_path("P", "7")).model == ModelSlug(name="7")
+
+
 @pytest.mark.parametrize(
     "path",
-    ["/", "/p/", "/p/Vision/", "/p/v", "/p/v//", "/p/v/m/0/", "/p/v/m/01/", "/p/v/m/1",
+    ["/p/v/~federated/", "/p/v/~federated/x", "/p/v/~federated/x/1/", "/p/v/~federated/~61/",
+     "/", "/p/", "/p/Vision/", "/p/v", "/p/v//", "/p/v/m/0/", "/p/v/m/01/", "/p/v/m/1",
      "/p/v/m/versions/2-101/", "/p/v/m/versions/1-99/", "/p/v/../", "/p/v/m/1/files/",
      "/p/v/m/1/\n"],
 )  # fmt: skip

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 
 from chalicelib.storage.queues import SqliteQueue
 from tests.e2e.served import until
+from tests.fate import trees
+from weighbridge import Registry
 
 pytestmark = pytest.mark.real
 
@@ -131,6 +133,74 @@ def test_interleaved_drops_with_repeated_events_become_checkpoints_once(
     person.ok("checkpoint", "pull", f"{project}/model-0@=run-0:{number}", "--to", "back")
     assert (person.home / "back" / "w.bin").read_bytes() == files["w.bin"]
     queue.close()
+
+
+def test_fate_drops_with_signs_in_their_keys_are_listed_exactly_once(person, letterbox, embedded):
+    """`#` and `%23` in names of models and steps, through the store's own events: in any order, each
+    twice, and only when all is there with its SHA-1."""
+    project, client, bucket, prefix = letterbox
+    party = f"guest#9999#{trees.MODEL_ID}"
+    many = "host#64#host-" + "_".join(str(100_000 + n) for n in range(64)) + "#model"
+    encoded = f"arbiter#10000#{trees.MODEL_ID}"
+    drops = {
+        f"{prefix}{party}/1/checkpoint/lr/0#epoch/": (party, 0, "epoch"),
+        f"{prefix}{party}/1/checkpoint/lr/1#a#b%23c/": (party, 1, "a#b%23c"),
+        f"{prefix}{many}/1/checkpoint/lr/2#epoch/": (many, 2, "epoch"),
+        f"{prefix}a%23b/1/checkpoint/lr/3#epoch/": ("a%23b", 3, "epoch"),
+        f"{prefix}{encoded.replace('#', '%23')}/1/checkpoint/lr/4%23x%23y/": (encoded, 4, "x#y"),
+    }
+    late, files = [], []
+    for folder, (_, index, name) in drops.items():
+        content = trees.files_of_step(index, name, folder)
+        hidden = random.choice([file for file in content if file != "database.yaml"])
+        late.append((folder + hidden, content.pop(hidden)))
+        files += [(folder + file, data) for file, data in content.items()]
+    # One whose buffer is not what its marker says; it must never be listed.
+    wrong = trees.files_of_step(9, "epoch") | {"HeteroLRMeta.pb": b"other"}
+    files += [(f"{prefix}{party}/1/checkpoint/lr/9#epoch/{n}", d) for n, d in wrong.items()]
+    random.shuffle(files)
+    queue = SqliteQueue(str(embedded.data / "queue.sqlite"))
+
+    def put(pairs):
+        for key, data in pairs:
+            client.put_object(Bucket=bucket, Key=key, Body=data)
+        for key, _ in random.sample(pairs, len(pairs)):
+            queue.send("index", event(bucket, key))
+        until(lambda: idle(queue), 120)
+
+    put(files)
+    assert person.json("ls", project)["items"] == []  # nothing is complete yet
+    put(late)
+    refused = person.json("inbox", "ls", project)["items"]
+    assert [drop["state"] for drop in refused] == ["refused"]
+    assert "SHA-1" in refused[0]["message"]
+
+    def there():
+        rows = []
+        for model in person.json("ls", project)["items"]:
+            ref = f"{project}/{model['name']}@=1"
+            found = person.json("checkpoint", "ls", ref, "--limit", "1000")["items"]
+            rows += [(model["name"], c["step"], c["name"], c["files"]) for c in found]
+        return sorted(rows)
+
+    expected = sorted((model, index, name, 5) for model, index, name in drops.values())
+    until(lambda: there() == expected, 60, 1)
+    put(files + late)  # all of it once more
+    assert there() == expected
+    for number, (folder, (model, index, name)) in enumerate(drops.items()):
+        target = person.home / f"back-{number}"
+        with Registry(person.url, person.token) as registry:
+            [point] = [p for p in registry.checkpoints(f"{project}/{model}@=1") if p.step == index]
+            registry.pull(f"{project}/{model}@{point.version}:{point.number}", target)
+        assert trees.contents(target) == trees.files_of_step(index, name, folder)
+    assert queue.depth("index").dead == 0
+    queue.close()
+
+
+def idle(queue):
+    """Whether the indexer has done all it was told."""
+    depth = queue.depth("index")
+    return depth.waiting + depth.in_flight == 0
 
 
 def event(bucket, key):

@@ -118,6 +118,36 @@ def test_encoded_keys_are_understood(open_inbox):
     assert [(c.step, c.name) for c in found(stores)] == [(7, "epoch")]
 
 
+PARTY = "guest#9999#arbiter-10000#guest-9999#host-10000#model"
+
+
+@pytest.mark.parametrize(
+    ("folder", "model", "name"),
+    [
+        (f"inbox/vision/{PARTY}/run-1/checkpoint/lr/7#epoch/", PARTY, "epoch"),
+        (
+            f"inbox/vision/{PARTY.replace('#', '%23')}/run-1/checkpoint/lr/7%23epoch/",
+            PARTY,
+            "epoch",
+        ),
+        # Where the step's folder has a `#`, nothing was encoded: the rest is what it says.
+        ("inbox/vision/a%23b/run-1/checkpoint/lr/7#epoch/", "a%23b", "epoch"),
+        ("inbox/vision/a%2523b/run-1/checkpoint/lr/7%23x%23y/", "a%23b", "x#y"),
+        ("inbox/vision/digits/run-1/checkpoint/lr/7#x%23y#z/", "digits", "x%23y#z"),
+    ],
+)
+def test_keys_with_signs_are_what_they_say(open_inbox, folder, model, name):
+    """`#` and `%23` in the names of models and steps, encoded as a whole or not at all."""
+    stores = open_inbox
+    files = fate(7, f"'{name}'", {"Meta": b"data"})
+    keys = drop(stores, folder, files)
+    for key in random.Random(1).sample(keys * 3, len(keys) * 3):
+        objects.look(stores, key)
+    [checkpoint] = found(stores, model=model)
+    assert (checkpoint.component, checkpoint.step, checkpoint.name) == ("lr", 7, name)
+    assert checkpoint.files == 3
+
+
 @pytest.mark.parametrize(
     "key",
     ["inbox/x", "inbox/vision/m/l/other/c/1#a/f", "inbox/vision/m/l/checkpoint/c/x#a/f",

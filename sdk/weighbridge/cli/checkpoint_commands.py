@@ -116,7 +116,7 @@ CHANGE: tuple[Command, ...] = (
     Command(
         "retention clear",
         "change",
-        "Take the retention of a version back (its model's counts then), or that of a model.",
+        "Take back the retention of a version (its model's counts then), or of a model.",
         "retaining:clear",
         ("weighbridge retention clear vision/digits@1",),
     ),

@@ -35,7 +35,8 @@ class Checkpointer:
     skipped, or the loop waits. `on_error` is told the step and the error of what could not be
     pushed; `strict` raises it at the next call instead. `stop_seconds` is the time that SIGTERM
     leaves for pushing, `exit_seconds` the time at the interpreter's exit. In a process where
-    `enabled` is false (all ranks but one) nothing is pushed, and `resume` works still.
+    `enabled` is false (all ranks but one) nothing is pushed, and `resume` works still. `retention` says
+    which checkpoints are kept, instead of what the model says.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Checkpointer:
         description: str = "",
         parents: Iterable[str] = (),
         alias: str | Iterable[str] = (),
+        retention: types.Retention | None = None,
         waiting: int = 2,
         waiting_bytes: int = 4 * 1024**3,
         when_full: Policy = "drop_oldest",
@@ -76,6 +78,7 @@ class Checkpointer:
         self.failed = 0
         """Snapshots that could not be pushed."""
         self._aliases = alias
+        self._retention = retention
         self._parents = tuple([parents] if isinstance(parents, str) else parents)
         self._description = description
         self._strict = strict
@@ -310,13 +313,9 @@ class Checkpointer:
                 "on, take another label (and name this version as a parent)"
             )
         session = self.registry.version(
-            str(self.model),
-            self.label,
-            resume=True,
-            description=self._description,
-            parents=self._parents,
-            alias=self._aliases,
-        )
+            str(self.model), self.label, resume=True, description=self._description,
+            parents=self._parents, alias=self._aliases, retention=self._retention,
+        )  # fmt: skip
         return session.__enter__()
 
     def _drop(self, snapshot: Snapshot) -> None:

@@ -40,6 +40,7 @@ class FakeClient:
         self.verdicts = ["safe"]
         """What indexing finds in whatever is pushed."""
         self.retentions = {}
+        self.all_federated = []
 
     def _changed(self, *call):
         self.calls.append(call)
@@ -477,6 +478,19 @@ class FakeClient:
         new = replace(old, state="ready", release=types.Release("ada", LATER, comment))
         self.all_checkpoints[ref.project, ref.model, old.version][old.number] = new
         return new
+
+    # Federated models
+
+    def federated(self, project, model_id="", limit=100, page=None):
+        name = self.project(project).name
+        found = [f for p, f in self.all_federated if p == name and model_id in ("", f.model_id)]
+        return types.FederatedPage(*_page(found, limit, page))
+
+    def federated_version(self, project, model_id, label):
+        for found in self.federated(project, model_id).items:
+            if found.label == label:
+                return found
+        raise NotFound(f"no party has a version {label!r} of the federated model {model_id!r}")
 
     # Access
 

@@ -14,7 +14,9 @@ def entry(path, size, digit):
 def world():
     """`vision` with three versions of `digits` and their checkpoints; `empty` with nothing."""
     client = FakeClient()
+    client.all_federated = [("models", found) for found in _federated()]
     client.all_projects = {
+        "models": types.Project("models", "", False, NOW, "ada"),
         "empty": types.Project("empty", "", False, NOW, "ada"),
         "vision": types.Project("vision", "Everything that sees.", True, NOW, "ada"),
     }
@@ -110,6 +112,25 @@ def world():
     ]  # fmt: skip
     client.comparison = _comparison(client)
     return client
+
+
+def _federated():
+    """Two versions of a federated model of two parties, and one of many that are missing."""
+    shared = "guest-9999#host-10000#model"
+    both = (
+        types.Shard("guest", "9999", f"models/guest#9999#{shared}@1", "ready", 8, 40_960),
+        types.Shard("host", "10000", f"models/host#10000#{shared}@1", "ready", 8, 20_480),
+    )
+    opened = types.Shard("host", "10000", f"models/host#10000#{shared}@2", "open")
+    many = types.Shard("guest", "1", "models/guest#1#many\x1b[31m@1", "ready", 1, 1)
+    return (
+        types.FederatedVersion(shared, "202006122009345696314", both, (), True),
+        types.FederatedVersion(shared, "202006122009345696315", (opened,),
+                               ("guest#9999", "host#10000")),
+        types.FederatedVersion("202611210101010000001", "0", (opened,)),
+        types.FederatedVersion("many\x1b[31m", "1", (many,),
+                               tuple(f"host#{n}" for n in range(64))),
+    )  # fmt: skip
 
 
 def _version(number, accuracy, loss, state, label, files):
