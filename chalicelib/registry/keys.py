@@ -9,6 +9,8 @@
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
 | the reindexing job of a project | `P#<project id>` | `REINDEX` | get |
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
+| an archive by what is in it | `P#<project id>` | `Z#<digest>` | get |
+| a job of the archive worker | `P#<project id>` | `T#<job id>`; by its key `Y#<key>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
 | versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
@@ -29,6 +31,7 @@
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
+| jobs that may have been lost, and from when | `G#<project id>` | `J#<job id>` | query |
 | whose retention is due, and from when | `G#<project id>` | `R#<model id>#<version>` (0: every one) | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
@@ -109,6 +112,21 @@ def reindex_job(project_id: str) -> Key:
 def upload(project_id: str, upload_id: str) -> Key:
     """An open multipart upload."""
     return Key(f"P#{project_id}", f"U#{upload_id}")
+
+
+def archive(project_id: str, digest: str) -> Key:
+    """An archive that was made and is still there, by the digest of its list of members."""
+    return Key(f"P#{project_id}", f"Z#{digest}")
+
+
+def job(project_id: str, job_id: str) -> Key:
+    """A job of the archive worker."""
+    return Key(f"P#{project_id}", f"T#{job_id}")
+
+
+def job_lock(project_id: str, key: str) -> Key:
+    """The lock of a job's idempotency key."""
+    return Key(f"P#{project_id}", f"Y#{key}")
 
 
 def of_model(model_id: str) -> str:
@@ -269,8 +287,13 @@ def retention_due(project_id: str, model_id: str, number: int) -> Key:
     return Key(of_candidates(project_id), f"R#{model_id}#{number:010d}")
 
 
+def job_due(project_id: str, job_id: str) -> Key:
+    """Says that a job is not done, and when somebody is to look whether it still will be."""
+    return Key(of_candidates(project_id), f"J#{job_id}")
+
+
 def free_object(project_id: str, object_key: str) -> Key:
-    """An object that lost the race for its blob."""
+    """An object that lost the race for its blob, or an archive, from when on it is not needed."""
     return Key(of_candidates(project_id), f"O#{object_key}")
 
 
@@ -307,6 +330,16 @@ def batch_of(project_id: str, key: str, blob_id: str) -> str | None:
     random = key.removeprefix(f"blobs/{project_id}/").partition("-")[0]
     bound = batch_object(project_id, random, blob_id)
     return f"blobs/{project_id}/{random}-" if _RANDOM.match(random) and key == bound else None
+
+
+def archives_folder(project_id: str) -> str:
+    """The folder of the archives of a project: made for a download or a store, gone after a day."""
+    return f"archives/{project_id}/"
+
+
+def archive_object(project_id: str, random: str) -> str:
+    """The object of one archive."""
+    return f"{archives_folder(project_id)}{random}.zip"
 
 
 def manifest_object(project_id: str, digest: str) -> str:
