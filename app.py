@@ -65,6 +65,20 @@ def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     return _each(event, lambda body: drain.project(stores(), body["project"]))
 
 
+@app.on_sqs_message(
+    queue=os.environ.get("WEIGHBRIDGE_ARCHIVE_QUEUE", "weighbridge-archive"), batch_size=1
+)
+def archive(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
+    """A job that outlasts a request: archives are made and taken apart, second stores are spoken to."""
+    from chalicelib.registry import jobs
+    from chalicelib.wiring import stores
+
+    return _each(
+        event,
+        lambda body: jobs.work(stores(), body["project"], body["job"], body.get("share", "")),
+    )
+
+
 @app.schedule(Rate(5, unit=Rate.MINUTES))
 def sweep(event: CloudWatchEvent) -> dict[str, int]:
     """Repairs what events missed and frees what nothing refers to."""

@@ -9,6 +9,8 @@
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
 | the reindexing job of a project | `P#<project id>` | `REINDEX` | get |
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
+| an archive by what is in it | `P#<project id>` | `Z#<digest>` | get |
+| a job of the archive worker | `P#<project id>` | `T#<job id>`; by its key `Y#<key>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
 | versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
@@ -31,6 +33,7 @@
 | the versions of one federated model | `F#<project id>` | `I#<model id digest>#<label>#<model digest>` | query |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
+| jobs that may have been lost, and from when | `G#<project id>` | `J#<job id>` | query |
 | whose retention is due, and from when | `G#<project id>` | `R#<model id>#<version>` (0: every one) | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
@@ -46,6 +49,12 @@ Free text inside a key is quoted, so that `#` only separates.
 import hashlib
 import struct
 
+from chalicelib.registry.object_keys import (
+    archive_object as archive_object,
+)
+from chalicelib.registry.object_keys import (
+    archives_folder as archives_folder,
+)
 from chalicelib.registry.object_keys import (
     batch_object as batch_object,
 )
@@ -150,6 +159,21 @@ def reindex_job(project_id: str) -> Key:
 def upload(project_id: str, upload_id: str) -> Key:
     """An open multipart upload."""
     return Key(f"P#{project_id}", f"U#{upload_id}")
+
+
+def archive(project_id: str, digest: str) -> Key:
+    """An archive that was made and is still there, by the digest of its list of members."""
+    return Key(f"P#{project_id}", f"Z#{digest}")
+
+
+def job(project_id: str, job_id: str) -> Key:
+    """A job of the archive worker."""
+    return Key(f"P#{project_id}", f"T#{job_id}")
+
+
+def job_lock(project_id: str, key: str) -> Key:
+    """The lock of a job's idempotency key."""
+    return Key(f"P#{project_id}", f"Y#{key}")
 
 
 def of_model(model_id: str) -> str:
@@ -339,8 +363,13 @@ def retention_due(project_id: str, model_id: str, number: int) -> Key:
     return Key(of_candidates(project_id), f"R#{model_id}#{number:010d}")
 
 
+def job_due(project_id: str, job_id: str) -> Key:
+    """Says that a job is not done, and when somebody is to look whether it still will be."""
+    return Key(of_candidates(project_id), f"J#{job_id}")
+
+
 def free_object(project_id: str, object_key: str) -> Key:
-    """An object that lost the race for its blob."""
+    """An object that lost the race for its blob, or an archive, from when on it is not needed."""
     return Key(of_candidates(project_id), f"O#{object_key}")
 
 

@@ -28,6 +28,16 @@ def batch_of(project_id: str, key: str, blob_id: str) -> str | None:
     return f"blobs/{project_id}/{random}-" if _RANDOM.match(random) and key == bound else None
 
 
+def archives_folder(project_id: str) -> str:
+    """The folder of the archives of a project: made for a download or a store, gone after a day."""
+    return f"archives/{project_id}/"
+
+
+def archive_object(project_id: str, random: str) -> str:
+    """The object of one archive."""
+    return f"{archives_folder(project_id)}{random}.zip"
+
+
 def manifest_object(project_id: str, digest: str) -> str:
     """The object of a manifest."""
     return f"manifests/{project_id}/{digest}.json"

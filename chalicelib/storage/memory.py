@@ -22,10 +22,10 @@ from chalicelib.registry.ports import (
     Stale,
     StoredPart,
 )
+from chalicelib.storage.headers import disposition
 from chalicelib.storage.memory_queue import MemoryQueue
 from chalicelib.storage.memory_wire import Answer, Request
 from chalicelib.storage.presign import MAX_SECONDS
-from chalicelib.storage.s3_texts import disposition
 from weighbridge.contract import digests
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
@@ -79,10 +79,11 @@ class MemoryBlobs:
         return self._sign("PUT", key, {}, headers, seconds)
 
     def sign_get(
-        self, key: str, seconds: int, filename: str = "", content_type: str = ""
-    ) -> Signed:
+        self, key: str, seconds: int, filename: str = "", content_type: str = "",
+        plain: bool = False,
+    ) -> Signed:  # fmt: skip
         """A GET (ranges allowed), answered under that name and as of that type."""
-        shown = {"response-content-disposition": disposition(filename)} if filename else {}
+        shown = {"response-content-disposition": disposition(filename, plain)} if filename else {}
         if content_type:
             shown["response-content-type"] = content_type
         return self._sign("GET", key, shown, {}, seconds)
@@ -220,11 +221,11 @@ class MemoryBlobs:
             self._multiparts[upload] = _Upload(key, int(self._clock()), {}, scheme)
             return upload
 
-    def put_part(self, key: str, upload: str, number: int, data: bytes) -> StoredPart:
-        """Sends one part that is in memory."""
+    def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> StoredPart:
+        """Sends one part ourselves."""
         with self._reachable():
             self._unfinished(key, upload).parts[number] = bytes(data)
-            return StoredPart(number, len(data), _md5(data), digests.sha256_of(data))
+            return StoredPart(number, len(data), _md5(data), digests.sha256_of(bytes(data)))
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
@@ -306,7 +307,7 @@ class MemoryBlobs:
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
@@ -370,7 +371,7 @@ class MemoryBlobs:
     def _store(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> str:
@@ -382,5 +383,5 @@ class MemoryBlobs:
         return etag
 
 
-def _md5(data: bytes) -> str:
+def _md5(data: bytes | bytearray) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -10,29 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from chalicelib.registry.ports import (
-    Head,
-    Listed,
-    Precondition,
-    Signed,
-    SignedForm,
-    Stale,
-    StoredPart,
-)
+    Head, Listed, Precondition, Signed, SignedForm, Stale, StoredPart,
+)  # fmt: skip
 from chalicelib.storage import s3_copies, s3_parts
+from chalicelib.storage.headers import bare, disposition, quoted
 from chalicelib.storage.presign import Presigner
 from chalicelib.storage.s3_client import (
-    COPY_SECONDS,
-    Access,
-    connect,
-    error_code,
-    key_source,
-    translated,
-)
-from chalicelib.storage.s3_texts import bare, disposition, quoted
+    COPY_SECONDS, Access, connect, error_code, key_source, translated,
+)  # fmt: skip
 from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import Unavailable
 
@@ -60,12 +49,17 @@ class S3Blobs:
         ca_file: str = "",
         prefix: str = "",
         verifies_sha256: bool = True,
+        session_token: str = "",
+        addressing: str = "",
     ) -> None:
         self.verifies_sha256 = verifies_sha256
         self._bucket = bucket
         self._prefix = prefix
-        self._access = Access(region, endpoint, access_key, secret_key, ca_file)
-        self._public = Access(region, public_endpoint or endpoint, access_key, secret_key, ca_file)
+        self._access = Access(
+            region, endpoint, access_key, secret_key, ca_file,
+            session_token=session_token, addressing=addressing,
+        )  # fmt: skip
+        self._public = replace(self._access, endpoint=public_endpoint or endpoint)
         self._patient = replace(self._access, read_seconds=COPY_SECONDS)
         self._lock = Lock()
         self._connected: dict[Access, S3Client] = {}
@@ -85,10 +79,12 @@ class S3Blobs:
         return self._sign("PUT", key, {}, carried, seconds)
 
     def sign_get(
-        self, key: str, seconds: int, filename: str = "", content_type: str = ""
-    ) -> Signed:
+        self, key: str, seconds: int, filename: str = "", content_type: str = "",
+        plain: bool = False,
+    ) -> Signed:  # fmt: skip
         """A GET (ranges allowed), answered under that name and as of that type."""
-        query = {"response-content-disposition": disposition(filename)} if filename else {}
+        shown = disposition(filename, plain)
+        query = {"response-content-disposition": shown} if filename else {}
         if content_type:
             query["response-content-type"] = content_type
         return self._sign("GET", key, query, {}, seconds)
@@ -153,19 +149,21 @@ class S3Blobs:
     # Multipart uploads
 
     def create_multipart(self, key: str, scheme: int = 1) -> str:
-        """Starts a multipart upload with SHA-256 checksums; answers its id."""
+        """Starts a multipart upload, with SHA-256 checksums where the store has them; its id."""
+        checked: Any = {"ChecksumAlgorithm": "SHA256"} if self.verifies_sha256 else {}
         with translated(f"upload of {key!r}"):
             return self._s3.create_multipart_upload(
                 **self._at(key),
-                ChecksumAlgorithm="SHA256",
+                **checked,
                 ContentType="application/octet-stream",
                 Metadata={"scheme": str(scheme)},
             )["UploadId"]
 
-    def put_part(self, key: str, upload: str, number: int, data: bytes) -> StoredPart:
-        """Sends one part that is in memory; the store checks its SHA-256."""
+    def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> StoredPart:
+        """Sends one part ourselves, verified by the store where it can."""
         with translated(f"upload of {key!r}"):
-            return s3_parts.send(self._s3, self._at(key), upload, number, data)
+            at = self._at(key)
+            return s3_parts.send(self._s3, at, upload, number, data, self.verifies_sha256)
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
@@ -252,7 +250,7 @@ class S3Blobs:
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
@@ -279,7 +277,7 @@ class S3Blobs:
         with translated(f"object {key!r}"):
             try:
                 answer = self._s3.put_object(
-                    **self._at(key), Body=data, ContentType=content_type, **extra
+                    **self._at(key), Body=cast("bytes", data), ContentType=content_type, **extra
                 )
             except self._s3.exceptions.ClientError as error:
                 if if_match and error_code(error) == "NoSuchKey":

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.registry.ports import StoredPart
+from chalicelib.storage.headers import bare
 from weighbridge.contract.digests import Sha256, from_base64, to_base64
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ def completed(part: StoredPart) -> Any:
     return sent
 
 
-def send(s3: "S3Client", at: Any, upload: str, number: int, data: bytes) -> StoredPart:
-    """Sends one part with the SHA-256 of its bytes, which the store checks."""
-    digest = Sha256(hashlib.sha256(data).hexdigest())
+def send(
+    s3: "S3Client", at: Any, upload: str, number: int, data: bytes | bytearray, checked: bool
+) -> StoredPart:
+    """Sends one part; with `checked` the store compares the SHA-256 of its bytes, and answers it."""
+    digest = Sha256(hashlib.sha256(data).hexdigest()) if checked else ""
+    sent: Any = {"ChecksumSHA256": to_base64(Sha256(digest))} if digest else {}
     answer = s3.upload_part(
-        **at, UploadId=upload, PartNumber=number, Body=data, ChecksumSHA256=to_base64(digest)
+        **at, UploadId=upload, PartNumber=number, Body=cast("bytes", data), **sent
     )
-    return StoredPart(number, len(data), answer["ETag"].strip('"'), digest)
+    return StoredPart(number, len(data), bare(answer["ETag"]), digest)
 
 
 class PartDigests:

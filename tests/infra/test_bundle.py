@@ -18,6 +18,8 @@ NEVER_FOR_THE_API = (
     "cheroot",
     "jinja2",
     "multipart",
+    "pymysql",
+    "redis",
     "sqlite3",
     "yaml",
 )
