@@ -5,7 +5,6 @@ Stores differ from S3 in two places, each with its own module: the digests of un
 """
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -14,13 +13,25 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from chalicelib.registry.ports import (
-    Head, Listed, Precondition, Signed, SignedForm, Stale, StoredPart,
+    Head,
+    Listed,
+    Precondition,
+    Signed,
+    SignedForm,
+    Stale,
+    StoredPart,
 )  # fmt: skip
 from chalicelib.storage import s3_copies, s3_parts
 from chalicelib.storage.headers import bare, disposition, quoted
 from chalicelib.storage.presign import Presigner
 from chalicelib.storage.s3_client import (
-    COPY_SECONDS, Access, connect, error_code, key_source, translated,
+    COPY_SECONDS,
+    Access,
+    connect,
+    error_code,
+    form,
+    key_source,
+    translated,
 )  # fmt: skip
 from weighbridge.contract.digests import Sha256, to_base64
 from weighbridge.contract.errors import Unavailable
@@ -79,25 +90,17 @@ class S3Blobs:
         return self._sign("PUT", key, {}, carried, seconds)
 
     def sign_get(
-        self, key: str, seconds: int, filename: str = "", content_type: str = "",
-        plain: bool = False,
+        self, key: str, seconds: int, filename: str = "", content_type: str = "", plain: bool = False
     ) -> Signed:  # fmt: skip
         """A GET (ranges allowed), answered under that name and as of that type."""
-        shown = disposition(filename, plain)
-        query = {"response-content-disposition": shown} if filename else {}
+        query = {"response-content-disposition": disposition(filename, plain)} if filename else {}
         if content_type:
             query["response-content-type"] = content_type
         return self._sign("GET", key, query, {}, seconds)
 
     def sign_post(self, key: str, size: int, seconds: int) -> SignedForm:
         """A form with one file of exactly `size` bytes."""
-        made = self._client(self._public).generate_presigned_post(
-            self._bucket,
-            self._prefix + key,
-            Conditions=[["content-length-range", size, size]],
-            ExpiresIn=seconds,
-        )
-        return SignedForm(made["url"], dict(made["fields"]), int(time.time()) + seconds)
+        return form(self._client(self._public), self._bucket, self._prefix + key, size, seconds)
 
     def sign_part(
         self, key: str, upload: str, number: int, sha256_base64: str, seconds: int

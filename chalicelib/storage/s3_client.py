@@ -3,13 +3,14 @@
 Knows endpoints, timeouts and error codes; nothing of objects or of the registry.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from chalicelib.registry.ports import Precondition
+from chalicelib.registry.ports import Precondition, SignedForm
 from chalicelib.storage.presign import Keys
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
@@ -182,3 +183,10 @@ def translated(what: str) -> Iterator[None]:
         raise Unavailable(
             f"the object store did not answer for {what}: {type(error).__name__}"
         ) from error
+
+
+def form(s3: "S3Client", bucket: str, key: str, size: int, seconds: int) -> SignedForm:
+    """A form with one file of exactly `size` bytes."""
+    exactly: list[Any] = [["content-length-range", size, size]]
+    made = s3.generate_presigned_post(bucket, key, Conditions=exactly, ExpiresIn=seconds)
+    return SignedForm(made["url"], dict(made["fields"]), int(time.time()) + seconds)
