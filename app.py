@@ -17,12 +17,14 @@ from chalicelib.api import (
     uploads,
     versions,
 )
+from chalicelib.fate import v1 as fate_v1
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
 
-for module in (access, projects, models, versions, checkpoints, uploads, federated, pages):
+for module in (access, projects, models, versions, checkpoints, uploads, federated, pages, fate_v1):
     app.register_blueprint(module.routes)
+app.api.binary_types.append("multipart/form-data")
 
 
 def _each(event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:
@@ -57,6 +59,20 @@ def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     from chalicelib.wiring import stores
 
     return _each(event, lambda body: drain.project(stores(), body["project"]))
+
+
+@app.on_sqs_message(
+    queue=os.environ.get("WEIGHBRIDGE_ARCHIVE_QUEUE", "weighbridge-archive"), batch_size=1
+)
+def archive(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
+    """A job that outlasts a request: archives are made and taken apart, second stores are spoken to."""
+    from chalicelib.registry import jobs
+    from chalicelib.wiring import stores
+
+    return _each(
+        event,
+        lambda body: jobs.work(stores(), body["project"], body["job"], body.get("share", "")),
+    )
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))

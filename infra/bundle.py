@@ -13,6 +13,8 @@ import json
 import py_compile
 import shutil
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "build" / "project"
-LIBRARIES = ("botocore", "jinja2", "pynamodb", "pyyaml")
-SERVICES = frozenset({"dynamodb", "s3", "sqs", "sts"})
+LIBRARIES = ("botocore", "jinja2", "multipart", "pynamodb", "pyyaml")
+ARCHIVE_LIBRARIES = ("pymysql", "redis")
+"""What only the archive function holds: clients of the databases that second stores may be in."""
+SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sqs", "sts"})
 """What botocore may speak; descriptions of other services are left out."""
 LEFT_OUT = ("botocore/data/endpoints.json", "dateutil/zoneinfo/dateutil-zoneinfo", "_yaml/")
 SUFFIXES = (".py", ".json", ".gz", ".pem")
@@ -49,6 +53,22 @@ def build(project: Path = PROJECT) -> Path:
     _descriptions(vendor)
     _compile(project)
     return project
+
+
+def archive_zip(common: Path, target: Path) -> Path:
+    """The zip of the archive function: all that the others have, and its own libraries."""
+    shutil.copyfile(common, target)
+    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(target, "a") as archive:
+        folder = Path(name)
+        for source, place in _library_files(distributions(ARCHIVE_LIBRARIES)):
+            _copy(source, folder / place)
+        for path in sorted(folder.rglob("*.py")):
+            _bytecode(path, path.relative_to(folder).as_posix(), path.parent)
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            info = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            info.external_attr, info.compress_type = 0o100644 << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(info, path.read_bytes())
+    return target
 
 
 def distributions(names: Iterable[str]) -> list[importlib.metadata.Distribution]:

@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 def package(stage: str, out: Path) -> Path:
-    """Makes `sam.json` and `deployment.zip` in `out`, from a project built there; answers `out`."""
+    """Makes `sam.json`, `deployment.zip` and `archive.zip` in `out`, from a project built there; answers `out`."""
     project = bundle.build(out / "project")
     resources = project / f"resources-{stage}.json"
     resources.write_text(json.dumps(template(stage), indent=2), encoding="utf-8")
@@ -63,6 +63,10 @@ def package(stage: str, out: Path) -> Path:
     )  # fmt: skip
     if done.returncode:
         raise Failed(f"chalice package failed:\n{done.stdout}{done.stderr}")
+    own = bundle.archive_zip(out / "deployment.zip", out / "archive.zip")
+    document = json.loads((out / "sam.json").read_text(encoding="utf-8"))
+    document["Resources"]["Archive"]["Properties"]["CodeUri"] = f"./{own.name}"
+    (out / "sam.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
     return out
 
 
@@ -132,11 +136,16 @@ def _upload(session: "Session", packaged: Path) -> str:
     more = {} if session.region_name == "us-east-1" else {"CreateBucketConfiguration": place}
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=bucket, **more)
-    code = _store(s3, bucket, (packaged / "deployment.zip").read_bytes(), "zip")
+    codes = {
+        file.name: _store(s3, bucket, file.read_bytes(), "zip") for file in packaged.glob("*.zip")
+    }
     document = json.loads((packaged / "sam.json").read_text(encoding="utf-8"))
     for resource in document["Resources"].values():
         if "CodeUri" in resource.get("Properties", {}):
-            resource["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": code}
+            resource["Properties"]["CodeUri"] = {
+                "Bucket": bucket,
+                "Key": codes[Path(str(resource["Properties"]["CodeUri"])).name],
+            }
     key = _store(s3, bucket, json.dumps(document).encode(), "json")
     host = f"{s3.meta.endpoint_url}/{bucket}"
     if host.startswith("https://s3."):

@@ -70,13 +70,16 @@ def api_handler() -> Policy:
         _logs(),
         _items(),
         allow(
-            "s3", ("GetObject",), *objects("Artifacts", "blobs/", "facts/", "manifests/", "parts/")
+            "s3",
+            ("GetObject",),
+            *objects("Artifacts", "archives/", "blobs/", "facts/", "manifests/", "parts/"),
         ),
         allow("s3", ("PutObject",), *objects("Artifacts", "blobs/", "manifests/", "parts/")),
         allow("s3", uploads, *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
         _sends("IndexQueue"),
         _sends("RenderQueue"),
+        _sends("ArchiveQueue"),
     )
 
 
@@ -132,13 +135,42 @@ def sweep() -> Policy:
         allow(
             "s3",
             ("DeleteObject",),
-            *objects("Artifacts", "blobs/", "facts/", "inbox/", "manifests/", "parts/"),
+            *objects(
+                "Artifacts", "archives/", "blobs/", "facts/", "inbox/", "manifests/", "parts/"
+            ),
         ),
-        allow("s3", ("GetObject",), *objects("Artifacts", "parts/")),
-        allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "blobs/")),
+        allow("s3", ("GetObject",), *objects("Artifacts", "archives/", "parts/")),
+        allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "archives/", "blobs/")),
         listing("Artifacts", "ListBucketMultipartUploads"),
         *_renders(),
         allow("s3", ("GetObject", "PutObject"), *objects("Site", "404.html", "static/")),
+        _sends("IndexQueue"),
+        _sends("RenderQueue"),
+        _sends("ArchiveQueue"),
+    )
+
+
+def archive() -> Policy:
+    """Makes archives of blobs and blobs of archives, publishes what came in, and reads the secrets of
+    second stores: those whose names begin with `weighbridge/`."""
+    named = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+    return policy(
+        _logs(),
+        _items(),
+        allow(
+            "s3",
+            ("GetObject",),
+            *objects("Artifacts", "archives/", "blobs/", "facts/", "manifests/", "parts/"),
+        ),
+        allow(
+            "s3",
+            ("PutObject",),
+            *objects("Artifacts", "archives/", "blobs/", "manifests/", "parts/"),
+        ),
+        allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "archives/", "blobs/")),
+        listing("Artifacts"),
+        allow("secretsmanager", ("GetSecretValue",), {"Fn::Sub": f"{named}weighbridge/*"}),
+        _receives("ArchiveQueue"),
         _sends("IndexQueue"),
         _sends("RenderQueue"),
     )
@@ -149,6 +181,7 @@ FUNCTIONS = {
     "index_object": index_object,
     "render_pages": render_pages,
     "sweep": sweep,
+    "archive": archive,
 }
 
 # Of the stack itself, not of a function
@@ -167,6 +200,12 @@ def inbox_writer() -> Policy:
 def inbox_granter() -> Policy:
     """What lets the API hand out such credentials."""
     return policy(allow("sts", ("AssumeRole",), {"Fn::GetAtt": ["InboxRole", "Arn"]}))
+
+
+def network_interfaces() -> Policy:
+    """What Lambda needs to place a function in a private network; it names no interface beforehand."""
+    verbs = ("CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces")
+    return policy({"Effect": "Allow", "Action": [f"ec2:{verb}" for verb in verbs], "Resource": "*"})
 
 
 def files() -> dict[Path, str]:

@@ -11,6 +11,9 @@ else
   command -v ip >/dev/null || missing+=(iproute2)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v git >/dev/null || missing+=(git)
+  command -v unzip >/dev/null || missing+=(unzip)
+  command -v redis-server >/dev/null || missing+=(redis-server)
+  PATH="$PATH:/usr/sbin" command -v mariadbd >/dev/null || missing+=(mariadb-server)
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 install=(apt-get install -y --no-install-recommends "${missing[@]}")

@@ -8,6 +8,9 @@ variables, and roles stay Chalice's. Content delivery, alarms and dashboards are
     S3 → rule (inbox/, blobs/) → IndexQueue → index_object      RenderQueue → render_pages
                                       ↓ after 5 receives             ↓
                                  IndexDeadLetters             RenderDeadLetters
+
+ArchiveQueue → archive likewise. That function has a zip of its own, which holds the clients of the
+databases that second stores may be in, and may be placed in a private network to reach them.
 """
 
 import json
@@ -23,6 +26,7 @@ FUNCTIONS = {
     "IndexObject": "index_object",
     "RenderPages": "render_pages",
     "Sweep": "sweep",
+    "Archive": "archive",
 }
 """Chalice's names in the template, and the names of the functions."""
 MAX_RECEIVES = 5
@@ -42,8 +46,10 @@ def template(stage: str) -> Json:
             **buckets(keep=stage == "prod"),
             **queue("Index", queues["WEIGHBRIDGE_INDEX_QUEUE"], seconds=_timeout("index_object")),
             **queue("Render", queues["WEIGHBRIDGE_RENDER_QUEUE"], seconds=_timeout("render_pages")),
+            **queue("Archive", queues["WEIGHBRIDGE_ARCHIVE_QUEUE"], seconds=_timeout("archive")),
             **events(),
             **inbox(),
+            **network(),
             **functions(),
         },
         "Outputs": {
@@ -52,6 +58,7 @@ def template(stage: str) -> Json:
             "Site": {"Value": {"Ref": "Site"}},
             "IndexQueueUrl": {"Value": {"Ref": "IndexQueue"}},
             "RenderQueueUrl": {"Value": {"Ref": "RenderQueue"}},
+            "ArchiveQueueUrl": {"Value": {"Ref": "ArchiveQueue"}},
             "InboxRole": {"Value": {"Fn::GetAtt": ["InboxRole", "Arn"]}},
         },
     }
@@ -66,6 +73,7 @@ def parameters() -> Json:
     """What a deployment may set. All but the secret have a default."""
     text: Json = {"Type": "String", "Default": ""}
     hidden: Json = {**text, "NoEcho": True}
+    many: Json = {"Type": "CommaDelimitedList", "Default": ""}
     return {
         "Secret": {
             "Type": "String",
@@ -78,6 +86,9 @@ def parameters() -> Json:
         "S3PublicEndpoint": {**text, "Description": "The same, as clients reach it"},
         "S3AccessKey": {**hidden, "Description": "Keys for that store"},
         "S3SecretKey": hidden,
+        "FateStore": {**hidden, "Description": "The second store of FATE models, as JSON"},
+        "ArchiveSubnets": {**many, "Description": "Subnets of the archive function, if any"},
+        "ArchiveSecurityGroups": {**many, "Description": "And its security groups"},
         "TlsOnly": {
             "Type": "String",
             "Default": "true",
@@ -92,6 +103,9 @@ def conditions() -> Json:
     return {
         "HasOwnStore": {"Fn::Not": [{"Fn::Equals": [{"Ref": "S3Endpoint"}, ""]}]},
         "HasPublicUrl": {"Fn::Not": [{"Fn::Equals": [{"Ref": "PublicUrl"}, ""]}]},
+        "HasNetwork": {
+            "Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "ArchiveSubnets"}]}, ""]}]
+        },
         "IsTlsOnly": {"Fn::Equals": [{"Ref": "TlsOnly"}, "true"]},
     }
 
@@ -271,13 +285,28 @@ def inbox() -> Json:
     }
 
 
+def network() -> Json:
+    """What a function in a private network needs: the right to its network interfaces."""
+    return {
+        "ArchiveNetwork": {
+            "Type": "AWS::IAM::Policy",
+            "Condition": "HasNetwork",
+            "Properties": {
+                "PolicyName": "archive-network",
+                "Roles": [{"Ref": "ArchiveRole"}],
+                "PolicyDocument": policies.network_interfaces(),
+            },
+        },
+    }
+
+
 def environment() -> Json:
     """The settings that every function needs (`chalicelib/settings.py`)."""
     return {
         "WEIGHBRIDGE_CATALOG": {"Fn::Sub": "dynamodb:${Table}"},
         "WEIGHBRIDGE_BUCKET": {"Ref": "Artifacts"},
         "WEIGHBRIDGE_SITE_BUCKET": {"Ref": "Site"},
-        "WEIGHBRIDGE_QUEUE": {"Fn::Sub": "sqs:${IndexQueue},${RenderQueue}"},
+        "WEIGHBRIDGE_QUEUE": {"Fn::Sub": "sqs:${IndexQueue},${RenderQueue},${ArchiveQueue}"},
         "WEIGHBRIDGE_PUBLIC_URL": {"Ref": "PublicUrl"},
         "WEIGHBRIDGE_S3_ENDPOINT": {"Ref": "S3Endpoint"},
         "WEIGHBRIDGE_S3_PUBLIC_ENDPOINT": {"Ref": "S3PublicEndpoint"},
@@ -298,8 +327,17 @@ def functions() -> Json:
     found: Json = {}
     for name in FUNCTIONS:
         variables = {**environment(), **(api if name == "APIHandler" else {})}
+        if name in ("APIHandler", "Archive"):
+            variables["WEIGHBRIDGE_FATE_STORE"] = {"Ref": "FateStore"}
         found[name] = {"Properties": {"Environment": {"Variables": variables}}}
-    for name in ("IndexObject", "RenderPages"):
+    inside = {
+        "SubnetIds": {"Ref": "ArchiveSubnets"},
+        "SecurityGroupIds": {"Ref": "ArchiveSecurityGroups"},
+    }
+    found["Archive"]["Properties"]["VpcConfig"] = {
+        "Fn::If": ["HasNetwork", inside, {"Ref": "AWS::NoValue"}]
+    }
+    for name in ("IndexObject", "RenderPages", "Archive"):
         trigger = {"Properties": {"FunctionResponseTypes": ["ReportBatchItemFailures"]}}
         found[name]["Properties"]["Events"] = {f"{name}SqsEventSource": trigger}
     return found

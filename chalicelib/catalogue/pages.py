@@ -97,6 +97,8 @@ _WORDS = {
     "checkpoint.published": "checkpoint", "checkpoint.deleted": "deleted checkpoint",
     "checkpoint.evicted": "evicted checkpoints of", "checkpoint.pinned": "pinned checkpoint",
     "checkpoint.unpinned": "unpinned checkpoint", "version.retention": "changed the retention of",
+    "version.loaded": "loaded", "version.bound": "bound to a service",
+    "version.registered": "announced", "version.replaced": "replaced",
 }  # fmt: skip
 
 

@@ -9,6 +9,8 @@
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
 | the reindexing job of a project | `P#<project id>` | `REINDEX` | get |
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
+| an archive by what is in it | `P#<project id>` | `Z#<digest>` | get |
+| a job of the archive worker | `P#<project id>` | `T#<job id>`; by its key `Y#<key>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
 | versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
@@ -16,6 +18,8 @@
 | what `production` was at time T | `M#<model id>` | `H#<alias>#<event id>` | query, one item |
 | which versions name this one as parent | `M#<model id>` | `D#<number>#<reference>` | query |
 | a model's card | `M#<model id>` | `CARD` | get |
+| how often a version was loaded | `M#<model id>` | `Y#<number>` | get (atomic add) |
+| who published a version to a serving system | `M#<model id>` | `Y#<number>#<event id>` | query |
 | next checkpoint number | `C#<model id>#<version>` | `N` | condition in the commit |
 | checkpoints by number | `C#<model id>#<version>` | `C#<number>` ready, `W#` held back | get; query |
 | checkpoint by component and step | `C#<model id>#<version>` | `S#<component>#<step>#<name>` | get; query (lock) |
@@ -29,12 +33,18 @@
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
 | the parties' versions of one label | `F#<project id>` | `L#<label>#<model digest>` | query |
 | the versions of one federated model | `F#<project id>` | `I#<model id digest>#<label>#<model digest>` | query |
+| a FATE tag by name; tags by name | `Z#<project id>` | `N#<tag>` | get; query |
+| a FATE tag's name by its id | `Z#<project id>` | `I#<tag id>` | get |
+| the labels that a tag links to | `Z#<project id>` | `T#<tag id>#<label>` | get; query |
+| the tags of a label | `Z#<project id>` | `L#<label>#<tag id>` | query |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
+| jobs that may have been lost, and from when | `G#<project id>` | `J#<job id>` | query |
 | whose retention is due, and from when | `G#<project id>` | `R#<model id>#<version>` (0: every one) | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
 | deleted projects whose pages are not yet removed | `DELETED` | project id | query |
+| signatures that were used | `Y#<token id>` | `<facade>#<digest>` | condition of a put (TTL) |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
 
 All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.
@@ -78,6 +88,11 @@ def ordered(value: float) -> str:
     return f"{bits:016x}"
 
 
+def of_signatures(token_id: str) -> str:
+    """The partition of a token's used signatures."""
+    return f"Y#{token_id}"
+
+
 def project(name: str) -> Key:
     """A project; names are unique regardless of case."""
     return Key(PROJECTS, name.lower())
@@ -111,6 +126,21 @@ def reindex_job(project_id: str) -> Key:
 def upload(project_id: str, upload_id: str) -> Key:
     """An open multipart upload."""
     return Key(f"P#{project_id}", f"U#{upload_id}")
+
+
+def archive(project_id: str, digest: str) -> Key:
+    """An archive that was made and is still there, by the digest of its list of members."""
+    return Key(f"P#{project_id}", f"Z#{digest}")
+
+
+def job(project_id: str, job_id: str) -> Key:
+    """A job of the archive worker."""
+    return Key(f"P#{project_id}", f"T#{job_id}")
+
+
+def job_lock(project_id: str, key: str) -> Key:
+    """The lock of a job's idempotency key."""
+    return Key(f"P#{project_id}", f"Y#{key}")
 
 
 def of_model(model_id: str) -> str:
@@ -156,6 +186,16 @@ def dependent(model_id: str, number: int, child: str) -> Key:
 def card(model_id: str) -> Key:
     """A model's card."""
     return Key(of_model(model_id), "CARD")
+
+
+def loads(model_id: str, number: int) -> Key:
+    """How often a version was loaded."""
+    return Key(of_model(model_id), f"Y#{number:010d}")
+
+
+def publication(model_id: str, number: int, event_id: str) -> Key:
+    """One publication of a version to a serving system."""
+    return Key(of_model(model_id), f"Y#{number:010d}#{event_id}")
 
 
 def of_checkpoints(model_id: str, number: int) -> str:
@@ -269,6 +309,27 @@ def _short(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
+def of_tags(project_id: str) -> str:
+    """The partition of FATE's tags."""
+    return f"Z#{project_id}"
+
+
+def tag(project_id: str, name: str) -> Key:
+    """A tag by its name."""
+    return Key(of_tags(project_id), f"N#{text(name)}")
+
+
+def tag_name(project_id: str, tag_id: str) -> Key:
+    """Where a tag's name is found by its id."""
+    return Key(of_tags(project_id), f"I#{tag_id}")
+
+
+def tagged(project_id: str, tag_id: str, label: str) -> tuple[Key, Key]:
+    """The link of a tag to a label, from either side."""
+    pk = of_tags(project_id)
+    return Key(pk, f"T#{tag_id}#{text(label)}"), Key(pk, f"L#{text(label)}#{tag_id}")
+
+
 def of_candidates(project_id: str) -> str:
     """The partition of what may be free."""
     return f"G#{project_id}"
@@ -300,8 +361,13 @@ def retention_due(project_id: str, model_id: str, number: int) -> Key:
     return Key(of_candidates(project_id), f"R#{model_id}#{number:010d}")
 
 
+def job_due(project_id: str, job_id: str) -> Key:
+    """Says that a job is not done, and when somebody is to look whether it still will be."""
+    return Key(of_candidates(project_id), f"J#{job_id}")
+
+
 def free_object(project_id: str, object_key: str) -> Key:
-    """An object that lost the race for its blob."""
+    """An object that lost the race for its blob, or an archive, from when on it is not needed."""
     return Key(of_candidates(project_id), f"O#{object_key}")
 
 
@@ -338,6 +404,16 @@ def batch_of(project_id: str, key: str, blob_id: str) -> str | None:
     random = key.removeprefix(f"blobs/{project_id}/").partition("-")[0]
     bound = batch_object(project_id, random, blob_id)
     return f"blobs/{project_id}/{random}-" if _RANDOM.match(random) and key == bound else None
+
+
+def archives_folder(project_id: str) -> str:
+    """The folder of the archives of a project: made for a download or a store, gone after a day."""
+    return f"archives/{project_id}/"
+
+
+def archive_object(project_id: str, random: str) -> str:
+    """The object of one archive."""
+    return f"{archives_folder(project_id)}{random}.zip"
 
 
 def manifest_object(project_id: str, digest: str) -> str:

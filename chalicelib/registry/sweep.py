@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from chalicelib.registry import (
     blobs,
     checkpoints,
+    jobs,
     keys,
     models,
     overdue,
     parts,
     projects,
+    publications,
     publishing,
     versions,
 )
@@ -51,6 +53,8 @@ class Report:
     indexed: int = 0
     expired: int = 0
     """Inbox objects that were removed."""
+    revived: int = 0
+    """Jobs whose message was lost."""
     thorough: bool = False
     """Whether this run also looks at what is looked at once a day."""
     settled: list[tuple[str, str]] = field(default_factory=list)
@@ -94,9 +98,10 @@ def run(stores: Stores) -> Report:
 
 def _stale_uploads(stores: Stores, project_id: str, report: Report) -> None:
     before = int(stores.now()) - stores.stale_seconds
-    for stale in stores.blobs.stale_multiparts(f"blobs/{project_id}/", before):
-        stores.blobs.abort_multipart(stale.key, stale.upload)
-        report.aborted_uploads += 1
+    for folder in (f"blobs/{project_id}/", keys.archives_folder(project_id)):
+        for stale in stores.blobs.stale_multiparts(folder, before):
+            stores.blobs.abort_multipart(stale.key, stale.upload)
+            report.aborted_uploads += 1
 
 
 def _forgotten(stores: Stores, project_id: str, item: Item, report: Report) -> None:
@@ -144,6 +149,7 @@ def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -
         blobs.release(stores, project_id, [e.blob for e in entries], holder)
         stores.table.write(Delete(found.key))
     checkpoints.release_all(stores, project_id, model_id, number, 0)
+    publications.forget(stores, model_id, number)
     stores.table.write_many([Delete(i.key) for i in everything(stores.table, pk)])
 
 
@@ -156,6 +162,8 @@ def _candidates(stores: Stores, project_id: str, report: Report) -> None:
             _forgotten(stores, project_id, item, report)
         elif kind == "W#":
             report.waiting.append((project_id, item))
+        elif kind == "J#":
+            report.revived += jobs.revive(stores, project_id, item)
         elif kind == "R#":
             report.evicted += overdue.apply(stores, project_id, item)
         elif kind == "O#":

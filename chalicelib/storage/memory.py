@@ -15,9 +15,9 @@ from typing import Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
+from chalicelib.storage.headers import disposition
 from chalicelib.storage.memory_queue import MemoryQueue
 from chalicelib.storage.presign import MAX_SECONDS
-from chalicelib.storage.s3 import disposition
 from weighbridge.contract import digests
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
@@ -90,9 +90,9 @@ class MemoryBlobs:
         }
         return self._sign("PUT", key, {}, headers, seconds)
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
+    def sign_get(self, key: str, seconds: int, filename: str = "", plain: bool = False) -> Signed:
         """A GET (ranges allowed); `filename` makes a browser save under that name."""
-        shown = {"response-content-disposition": disposition(filename)} if filename else {}
+        shown = {"response-content-disposition": disposition(filename, plain)} if filename else {}
         return self._sign("GET", key, shown, {}, seconds)
 
     def sign_part(
@@ -221,6 +221,12 @@ class MemoryBlobs:
             self._multiparts[upload] = _Upload(key, int(self._clock()), {}, scheme)
             return upload
 
+    def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> StoredPart:
+        """Sends one part ourselves."""
+        with self._reachable():
+            self._unfinished(key, upload).parts[number] = bytes(data)
+            return StoredPart(number, len(data), _md5(data), digests.sha256_of(bytes(data)))
+
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
         with self._reachable():
@@ -301,7 +307,7 @@ class MemoryBlobs:
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
@@ -365,7 +371,7 @@ class MemoryBlobs:
     def _store(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> str:
@@ -377,5 +383,5 @@ class MemoryBlobs:
         return etag
 
 
-def _md5(data: bytes) -> str:
+def _md5(data: bytes | bytearray) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -17,6 +17,8 @@ NEVER_FOR_THE_API = (
     "chalicelib.indexing",
     "cheroot",
     "jinja2",
+    "pymysql",
+    "redis",
     "sqlite3",
     "yaml",
 )

@@ -34,7 +34,10 @@ def test_no_policy_is_wide(function):
         assert "*" not in action
         assert not [word for word in ADMINISTERS if word in action], action
         service = action.partition(":")[0]
-        assert service in ("dynamodb", "logs", "s3", "sqs")
+        assert service in ("dynamodb", "logs", "s3", "secretsmanager", "sqs")
+        if service == "secretsmanager":
+            assert (function, action) == ("archive", "secretsmanager:GetSecretValue")
+            assert resource.endswith(":secret:weighbridge/*")
         assert service != "dynamodb" or resource == "Table"
         assert service != "logs" or "/aws/lambda/" in resource
         assert service != "s3" or resource.partition("/")[0] in ("Artifacts", "Site")
@@ -50,6 +53,7 @@ def test_only_the_sweep_deletes_what_clients_stored():
     }
     assert deleting == {
         ("render_pages", "Site/p/*"),
+        ("sweep", "Artifacts/archives/*"),
         ("sweep", "Artifacts/blobs/*"),
         ("sweep", "Artifacts/facts/*"),
         ("sweep", "Artifacts/inbox/*"),
@@ -62,10 +66,11 @@ def test_only_the_sweep_deletes_what_clients_stored():
 @pytest.mark.parametrize(
     ("function", "receives", "sends"),
     [
-        ("api_handler", set(), {"IndexQueue", "RenderQueue"}),
+        ("api_handler", set(), {"ArchiveQueue", "IndexQueue", "RenderQueue"}),
         ("index_object", {"IndexQueue"}, {"IndexQueue", "RenderQueue"}),
         ("render_pages", {"RenderQueue"}, set()),
-        ("sweep", set(), {"IndexQueue", "RenderQueue"}),
+        ("sweep", set(), {"ArchiveQueue", "IndexQueue", "RenderQueue"}),
+        ("archive", {"ArchiveQueue"}, {"IndexQueue", "RenderQueue"}),
     ],
 )
 def test_queues_run_one_way(function, receives, sends):

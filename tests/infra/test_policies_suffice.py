@@ -1,7 +1,10 @@
 """The policies are enough for all that the functions do, and hardly more: the code itself says so."""
 
+import io
 import json
+import random
 import struct
+import zipfile
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -9,6 +12,7 @@ import pytest
 
 import app
 from chalicelib import wiring
+from chalicelib.archives import packing, streams, unpacking
 from chalicelib.catalogue import drain
 from chalicelib.indexing import objects
 from chalicelib.registry import (
@@ -16,6 +20,7 @@ from chalicelib.registry import (
     compare,
     downloads,
     facts,
+    jobs,
     models,
     projects,
     publishing,
@@ -26,6 +31,7 @@ from infra import policies
 from infra.embedded.worker import scheduled_event
 from tests.registry_world import key_of, publish, setup_model, upload, world
 from weighbridge.contract import digests, manifests, references
+from weighbridge.contract.errors import IntegrityError
 from weighbridge.contract.types import (
     DownloadRequest,
     FilePage,
@@ -46,6 +52,7 @@ NEEDS = {
     "sign_get": ("GetObject",),
     "sign_part": ("PutObject",),
     "create_multipart": ("PutObject",),
+    "put_part": ("PutObject",),
     "complete_multipart": ("PutObject",),
     "parts": ("ListMultipartUploadParts",),
     "abort_multipart": ("AbortMultipartUpload",),
@@ -80,6 +87,9 @@ def rights(function):
         for action in statement["Action"]
         for resource in statement["Resource"]
     }
+
+
+jobs.register("test.round", "tests.infra.test_policies_suffice:nothing")
 
 
 class Denied(BaseException):
@@ -168,7 +178,9 @@ class World:
     def __init__(self, folder):
         self.all, self.clock = world(folder)
         self.used = set()
-        self.api, self.index, self.render, self.sweep = map(self._seen_by, policies.FUNCTIONS)
+        self.api, self.index, self.render, self.sweep, self.archive = map(
+            self._seen_by, policies.FUNCTIONS
+        )
 
     def _seen_by(self, function):
         guarded = Guard(self.all.blobs, "Artifacts", function, self.used)
@@ -251,6 +263,52 @@ def whole_life(made):
     downloads.sign(stores, record.project_id, manifest, wanted)
     facts.of_files(stores, record.project_id, files)
     stores.blobs.ping()
+    archives(made, record.project_id, versions.files(made.archive, record.project_id, manifest))
+
+
+def given_up(made, key, data):
+    """An archive that turns out to be another than was promised."""
+
+    def broken():
+        yield data
+        raise IntegrityError("it is not what was promised")
+
+    def write():
+        with streams.ObjectWriter(made.archive.blobs, key) as writer:
+            for block in broken():
+                writer.write(block)
+
+    with pytest.raises(IntegrityError):
+        write()
+
+
+def archives(made, project_id, files):
+    """An archive is made, fetched, and taken apart into a version, by a job of the worker."""
+    job = jobs.submit(made.api, project_id, "test.round", "ann", {})
+    assert made.all.queue.take("archive") == [{"project": project_id, "job": job.id}]
+    members = [packing.of_file(entry) for entry in files]
+    big = packing.of_data("big.bin", bytes(range(256)) * 16000)
+    packed = packing.assemble(made.archive, project_id, [*members, big])
+    assert packing.existing(made.api, project_id, [*members, big]) == packed
+    packing.link(made.api, packed, "x.zip")
+    noise = random.Random(1).randbytes(17 * 1024 * 1024)
+    large = io.BytesIO()
+    with zipfile.ZipFile(large, "w") as zipped:
+        zipped.writestr("large.bin", noise)
+    key, _ = packing.new_object(made.archive, project_id)
+    with streams.ObjectWriter(made.archive.blobs, key) as writer:
+        writer.write(large.getvalue())
+    given_up(made, key, large.getvalue())
+    kept = [
+        *unpacking.unpack(made.archive, project_id, packed.key),
+        *unpacking.unpack(made.archive, project_id, key),
+    ]
+    assert unpacking.unpack(made.archive, project_id, key)[0] == kept[-1]  # the second is given up
+    opened = publishing.begin(made.archive, "ann", "vision", "digits", NewVersion(key_of("packed")))
+    entries = tuple(found.entry() for found in kept)
+    request = VersionCommit(manifests.digest(entries), entries)
+    publishing.commit(made.archive, "ann", "vision", "digits", opened.number, request)
+    made.settle()
 
 
 def end_of_life(made):
@@ -260,6 +318,7 @@ def end_of_life(made):
     made.all.blobs.put("inbox/vision/digits/run/checkpoint/-/2#/_SUCCESS", b"")
     made.all.blobs.create_multipart(f"blobs/{record.id}/forgotten")
     made.all.blobs.put(f"blobs/{record.id}/orphan", b"nobody names it")
+    made.all.blobs.create_multipart(f"archives/{record.id}/forgotten")
     publishing.begin(made.api, "ann", "vision", "digits", NewVersion(key_of("stale")))
     made.sweep_now()
     for number in (1, 2, 3, late.number):

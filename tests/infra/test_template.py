@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def test_every_handler_is_in_app(resources):
         "IndexObject": "app.index_object",
         "RenderPages": "app.render_pages",
         "Sweep": "app.sweep",
+        "Archive": "app.archive",
     }
 
 
@@ -82,7 +84,7 @@ def test_every_function_has_the_role_with_its_own_policy(resources):
 def test_every_function_finds_the_stores(resources):
     """The environment names the resources of this stack, in variables that the settings know."""
     known = {f"WEIGHBRIDGE_{name.upper()}" for name in Settings.__slots__}
-    known |= {"WEIGHBRIDGE_INDEX_QUEUE", "WEIGHBRIDGE_RENDER_QUEUE"}
+    known |= {f"WEIGHBRIDGE_{name}_QUEUE" for name in ("INDEX", "RENDER", "ARCHIVE")}
     for name in FUNCTIONS:
         variables = properties(resources, name)["Environment"]["Variables"]
         assert set(variables) <= known
@@ -90,10 +92,16 @@ def test_every_function_finds_the_stores(resources):
         assert variables["WEIGHBRIDGE_BUCKET"] == {"Ref": "Artifacts"}
         assert variables["WEIGHBRIDGE_SITE_BUCKET"] == {"Ref": "Site"}
         assert ("WEIGHBRIDGE_SECRET" in variables) == (name == "APIHandler")
+        assert ("WEIGHBRIDGE_FATE_STORE" in variables) == (name in ("APIHandler", "Archive"))
 
 
 @pytest.mark.parametrize(
-    ("function", "queue"), [("IndexObject", "IndexQueue"), ("RenderPages", "RenderQueue")]
+    ("function", "queue"),
+    [
+        ("IndexObject", "IndexQueue"),
+        ("RenderPages", "RenderQueue"),
+        ("Archive", "ArchiveQueue"),
+    ],
 )
 def test_a_queue_feeds_its_function_and_gives_up_after_five_times(
     resources, stage, function, queue
@@ -180,6 +188,28 @@ def test_only_the_api_can_hand_out_inbox_credentials(resources):
     assert grants["Roles"] == [{"Ref": api["Fn::GetAtt"][0]}]
 
 
+def test_the_archive_function_has_its_own_zip_and_may_have_its_own_network(packaged, resources):
+    """The clients of databases are in its zip alone; without subnets it is in no network."""
+    found = properties(resources, "Archive")
+    assert found["CodeUri"] == "./archive.zip"
+    assert {properties(resources, n)["CodeUri"] for n in FUNCTIONS if n != "Archive"} == {
+        "./deployment.zip"
+    }
+    with zipfile.ZipFile(packaged / "deployment.zip") as common:
+        shared = set(common.namelist())
+    with zipfile.ZipFile(packaged / "archive.zip") as own:
+        assert own.testzip() is None
+        names = own.namelist()
+    assert len(names) == len(set(names))
+    assert {name.partition("/")[0] for name in set(names) - shared} == {"pymysql", "redis"}
+    assert not shared - set(names)
+    assert found["VpcConfig"]["Fn::If"][0] == "HasNetwork"
+    network = resources["ArchiveNetwork"]
+    assert network["Condition"] == "HasNetwork"
+    role = found["Role"]["Fn::GetAtt"][0]
+    assert network["Properties"]["Roles"] == [{"Ref": role}]
+
+
 def test_the_api_fits_into_one_gateway(resources):
     """Each segment of a path is a resource of the gateway; a facade too many must get its own."""
     nodes = set()
@@ -198,7 +228,7 @@ def test_the_gateway_is_regional(resources):
 
 def test_secrets_are_not_shown(template):
     """Nobody who may describe the stack learns them."""
-    for name in ("Secret", "S3AccessKey", "S3SecretKey"):
+    for name in ("Secret", "S3AccessKey", "S3SecretKey", "FateStore"):
         assert template["Parameters"][name]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["Secret"]
     for output in template["Outputs"].values():
