@@ -18,6 +18,7 @@ from chalicelib.api import (
     versions,
 )
 from chalicelib.edge import routes as edge
+from chalicelib.fate import v1 as fate_v1
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
@@ -27,7 +28,7 @@ app.api.binary_types.append("multipart/form-data")
 
 for module in (access, projects, models, versions, checkpoints, uploads, federated, pages):
     app.register_blueprint(module.routes)
-for door in (edge,):
+for door in (edge, fate_v1):
     app.register_blueprint(door.routes)
 
 

@@ -9,6 +9,8 @@ WORDS = {
     "model.deleted": "deleted model", "version.published": "published",
     "version.changed": "changed", "version.approved": "approved", "version.rejected": "rejected",
     "version.pending": "approval withdrawn from", "version.aborted": "gave up",
+    "version.loaded": "loaded", "version.bound": "bound to a service",
+    "version.registered": "announced", "version.replaced": "replaced",
     "version.deleted": "deleted", "version.checking": "checking", "version.blocked": "blocked",
     "version.released": "released", "version.verdict": "verdict on",
     "checkpoint.checking": "checking checkpoint", "checkpoint.blocked": "blocked checkpoint",

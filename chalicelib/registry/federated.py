@@ -77,6 +77,11 @@ def of_version(
     return _records(stores, project, keys.shards_of_model(model_id, label))
 
 
+def of_model(stores: Stores, project: str, model_id: str) -> list[tuple[PartyModel, VersionRecord]]:
+    """The versions of all parties of one federated model, whatever their label and state."""
+    return _records(stores, project, keys.shards_of_model(model_id))
+
+
 def describe(
     model_id: str, label: str, found: Sequence[tuple[PartyModel, VersionRecord]]
 ) -> FederatedVersion:

@@ -31,6 +31,13 @@
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
 | the parties' versions of one label | `F#<project id>` | `L#<label>#<model digest>` | query |
 | the versions of one federated model | `F#<project id>` | `I#<model id digest>#<label>#<model digest>` | query |
+| how often a version was loaded | `M#<model id>` | `Y#<number>` | get (atomic add) |
+| who published a version to a serving system | `M#<model id>` | `Y#<number>#<event id>` | query |
+| a FATE tag by name; tags by name | `K#<project id>` | `N#<tag>` | get; query |
+| a FATE tag's name by its id | `K#<project id>` | `I#<tag id>` | get |
+| the labels that a tag links to | `K#<project id>` | `T#<tag id>#<label>` | get; query |
+| the tags of a label | `K#<project id>` | `L#<label>#<tag id>` | query |
+| signatures that were used | `Y#<token id>` | `<facade>#<digest>` | condition of a put (TTL) |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
 | jobs that may have been lost, and from when | `G#<project id>` | `J#<job id>` | query |
@@ -49,6 +56,17 @@ Free text inside a key is quoted, so that `#` only separates.
 import hashlib
 import struct
 
+from chalicelib.registry.door_keys import loads as loads
+from chalicelib.registry.door_keys import of_federated as of_federated
+from chalicelib.registry.door_keys import of_packages as of_packages
+from chalicelib.registry.door_keys import of_signatures as of_signatures
+from chalicelib.registry.door_keys import of_tags as of_tags
+from chalicelib.registry.door_keys import package as package
+from chalicelib.registry.door_keys import package_identity as package_identity
+from chalicelib.registry.door_keys import publication as publication
+from chalicelib.registry.door_keys import tag as tag
+from chalicelib.registry.door_keys import tag_name as tag_name
+from chalicelib.registry.door_keys import tagged as tagged
 from chalicelib.registry.object_keys import (
     archive_object as archive_object,
 )
@@ -303,11 +321,6 @@ def reference(project_id: str, blob_id: str, held_by: str) -> Key:
     return Key(of_blob(project_id, blob_id), f"R#{held_by}")
 
 
-def of_federated(project_id: str) -> str:
-    """The partition of the versions of parties."""
-    return f"F#{project_id}"
-
-
 def shards_of_label(label: str) -> str:
     """How the sort keys of all parties' versions of a label begin."""
     return f"L#{text(label)}#"
@@ -371,21 +384,6 @@ def job_due(project_id: str, job_id: str) -> Key:
 def free_object(project_id: str, object_key: str) -> Key:
     """An object that lost the race for its blob, or an archive, from when on it is not needed."""
     return Key(of_candidates(project_id), f"O#{object_key}")
-
-
-def of_packages(project_id: str) -> str:
-    """The partition of a project's packages."""
-    return f"Z#{project_id}"
-
-
-def package(project_id: str, identifier: str) -> Key:
-    """Where a package is found by its id."""
-    return Key(of_packages(project_id), f"I#{identifier}")
-
-
-def package_identity(project_id: str, digest: str) -> Key:
-    """The lock of what no two packages may have in common."""
-    return Key(of_packages(project_id), f"K#{digest}")
 
 
 def of_outbox(project_id: str) -> str:

@@ -16,6 +16,7 @@ from chalicelib.registry import (
     overdue,
     parts,
     projects,
+    publications,
     publishing,
     versions,
 )
@@ -148,6 +149,7 @@ def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -
         blobs.release(stores, project_id, [e.blob for e in entries], holder)
         stores.table.write(Delete(found.key))
     checkpoints.release_all(stores, project_id, model_id, number, 0)
+    publications.forget(stores, model_id, number)
     stores.table.write_many([Delete(i.key) for i in everything(stores.table, pk)])
 
 

@@ -22,7 +22,8 @@ class _Headers(cheroot_server.HeaderReader):
     def _allow_header(self, key_name: Any) -> bool:
         # WSGI cannot tell `Sec_Fetch_Site` from `Sec-Fetch-Site`, so the first is dropped.
         # (Cheroot's own reader for this fails on every header: it looks for text in bytes.)
-        return b"_" not in key_name
+        # FATE's clients sign with `APP_KEY`, which means nothing else when spelled with a dash.
+        return b"_" not in key_name or key_name.strip().lower() == b"app_key"
 
 
 class _Request(cheroot_server.HTTPRequest):

@@ -36,6 +36,11 @@ ALLOWED = {
         "chalicelib.wiring", "chalicelib.settings", "chalicelib.version", "chalicelib.archives",
         "chalicelib.engines",
     },
+    "chalicelib/fate": {
+        "weighbridge.contract", "chalicelib.registry", "chalicelib.fate", "chalicelib.archives",
+        "chalicelib.engines", "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.wiring",
+        "chalicelib.settings",
+    },
     "chalicelib/edge": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.api", "chalicelib.edge",
         "chalicelib.wiring", "chalicelib.settings", "chalicelib.version",

@@ -4,6 +4,7 @@ Times are ISO 8601 in UTC with milliseconds (`2026-11-21T09:10:11.123Z`); sizes 
 """
 
 from weighbridge.contract.types.access import (
+    SIGNING,
     VERBS,
     Health,
     InboxDrop,
@@ -14,6 +15,7 @@ from weighbridge.contract.types.access import (
     NewToken,
     Nothing,
     Scope,
+    SigningFacade,
     Ticket,
     Token,
     TokenPage,
@@ -128,6 +130,7 @@ from weighbridge.contract.types.versions import (
 )
 
 __all__ = [
+    "SIGNING",
     "VERBS",
     "AliasHistory",
     "AliasMove",
@@ -212,6 +215,7 @@ __all__ = [
     "Section",
     "Shard",
     "SignedRequest",
+    "SigningFacade",
     "Statistics",
     "Stored",
     "StoredPage",

@@ -1,0 +1,75 @@
+"""What the archive worker does for FATE 1.x: archives of large models, and second stores.
+
+Kinds are registered here; nothing heavy is imported before a job is done.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.registry import jobs, projects
+from chalicelib.registry.jobs import Job
+from chalicelib.registry.stores import Stores
+from weighbridge.contract import federated
+
+EXPORT, STORE, RESTORE = "fate.export", "fate.store", "fate.restore"
+jobs.register(EXPORT, "chalicelib.fate.work:export")
+jobs.register(STORE, "chalicelib.fate.work:store")
+jobs.register(RESTORE, "chalicelib.fate.work:restore")
+
+
+def export(stores: Stores, job: Job) -> Mapping[str, Any]:
+    """Packs a party's version; the archive is found by its members afterwards."""
+    from chalicelib.fate import outgoing
+
+    archive = outgoing.pack(stores, _shard(stores, job))
+    return {"size": archive.size, "sha256": archive.sha256}
+
+
+def store(stores: Stores, job: Job) -> Mapping[str, Any]:
+    """Copies a party's version into a second store."""
+    from chalicelib.engines import moving
+    from chalicelib.engines.ports import Place
+    from chalicelib.fate import outgoing
+
+    shard = _shard(stores, job)
+    archive = outgoing.pack(stores, shard)
+    place = Place(shard.party.name, shard.model_version)
+    with moving.opened(moving.of_job(job, job.args["address"])) as engine:
+        moving.store(stores, engine, place, archive, force=bool(job.args.get("force")))
+    return {"size": archive.size, "sha256": archive.sha256}
+
+
+def restore(stores: Stores, job: Job) -> Mapping[str, Any]:
+    """Copies a party's version out of a second store, and makes it a version of ours."""
+    from chalicelib.engines import moving
+    from chalicelib.engines.ports import Place
+    from chalicelib.fate import incoming
+
+    args = job.args
+    party = federated.party_model(args["role"], args["party_id"], args["model_id"])
+    place = Place(party.name, str(args["model_version"]))
+    with moving.opened(moving.of_job(job, args["address"])) as engine:
+        archive = moving.restore(
+            stores, job.project_id, engine, place, sha256=str(args.get("sha256", ""))
+        )
+    request = incoming.Request(
+        party, place.model_version, bool(args.get("force")), job.id, archive.sha256
+    )
+    project = _project(stores, job)
+    incoming.take_in(stores, job.by, project, request, archive.key, incoming.LARGE)
+    return {"size": archive.size, "sha256": archive.sha256}
+
+
+def _project(stores: Stores, job: Job) -> str:
+    found = projects.by_id(stores, job.project_id)
+    return found.name if found else ""
+
+
+def _shard(stores: Stores, job: Job) -> Any:
+    from chalicelib.fate import shards
+
+    args = job.args
+    return shards.find(
+        stores, _project(stores, job), args["role"], args["party_id"], args["model_id"],
+        str(args["model_version"]),
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""Keys of what the doors of foreign clients remember; `keys.py` gives them on."""
+
+from chalicelib.registry.ports import Key
+
+
+def _text(part: str) -> str:
+    return part.replace("%", "%25").replace("#", "%23")
+
+
+def of_signatures(token_id: str) -> str:
+    """The partition of a token's used signatures."""
+    return f"Y#{token_id}"
+
+
+def loads(model_id: str, number: int) -> Key:
+    """How often a version was loaded."""
+    return Key(f"M#{model_id}", f"Y#{number:010d}")
+
+
+def publication(model_id: str, number: int, event_id: str) -> Key:
+    """One publication of a version to a serving system."""
+    return Key(f"M#{model_id}", f"Y#{number:010d}#{event_id}")
+
+
+def of_tags(project_id: str) -> str:
+    """The partition of FATE's tags."""
+    return f"K#{project_id}"
+
+
+def tag(project_id: str, name: str) -> Key:
+    """A tag by its name."""
+    return Key(of_tags(project_id), f"N#{_text(name)}")
+
+
+def tag_name(project_id: str, tag_id: str) -> Key:
+    """Where a tag's name is found by its id."""
+    return Key(of_tags(project_id), f"I#{tag_id}")
+
+
+def tagged(project_id: str, tag_id: str, label: str) -> tuple[Key, Key]:
+    """The link of a tag to a label, from either side."""
+    pk = of_tags(project_id)
+    return Key(pk, f"T#{tag_id}#{_text(label)}"), Key(pk, f"L#{_text(label)}#{tag_id}")
+
+
+def of_packages(project_id: str) -> str:
+    """The partition of a project's packages."""
+    return f"Z#{project_id}"
+
+
+def package(project_id: str, identifier: str) -> Key:
+    """Where a package is found by its id."""
+    return Key(of_packages(project_id), f"I#{identifier}")
+
+
+def package_identity(project_id: str, digest: str) -> Key:
+    """The lock of what no two packages may have in common."""
+    return Key(of_packages(project_id), f"K#{digest}")
+
+
+def of_federated(project_id: str) -> str:
+    """The partition of the versions of parties."""
+    return f"F#{project_id}"
