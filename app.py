@@ -7,13 +7,41 @@ from typing import Any
 from chalice import Chalice, Rate
 from chalice.app import CloudWatchEvent, SQSEvent
 
-from chalicelib.api import access, checkpoints, models, pages, projects, uploads, versions
+from chalicelib.api import (
+    access,
+    checkpoints,
+    federated,
+    models,
+    pages,
+    projects,
+    providers,
+    uploads,
+    versions,
+)
+from chalicelib.fate.v1 import providers as fate_v1_providers  # noqa: F401 (its verbs)
+from chalicelib.fate.v1 import wire as fate_v1
+from chalicelib.fate.v2 import models as fate_v2_models
+from chalicelib.fate.v2 import providers as fate_v2_providers
+from chalicelib.fate.v2 import tasks as fate_v2_tasks
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
+app.api.binary_types.append("multipart/form-data")  # the forms of old clients carry files
 
-for module in (access, projects, models, versions, checkpoints, uploads, pages):
+for module in (
+    access,
+    projects,
+    models,
+    versions,
+    checkpoints,
+    uploads,
+    federated,
+    providers,
+    pages,
+):
     app.register_blueprint(module.routes)
+for facade in (fate_v1, fate_v2_models, fate_v2_tasks, fate_v2_providers):
+    app.register_blueprint(facade.routes)
 
 
 def _each(event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:
@@ -48,6 +76,20 @@ def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     from chalicelib.wiring import stores
 
     return _each(event, lambda body: drain.project(stores(), body["project"]))
+
+
+@app.on_sqs_message(
+    queue=os.environ.get("WEIGHBRIDGE_ARCHIVE_QUEUE", "weighbridge-archive"), batch_size=1
+)
+def archive(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
+    """A job that outlasts a request: archives are made and taken apart, second stores are spoken to."""
+    from chalicelib.registry import jobs
+    from chalicelib.wiring import stores
+
+    return _each(
+        event,
+        lambda body: jobs.work(stores(), body["project"], body["job"], body.get("share", "")),
+    )
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))

@@ -36,7 +36,7 @@ class Settings:
     dynamodb_endpoint: str = ""
     """`WEIGHBRIDGE_DYNAMODB_ENDPOINT`: a DynamoDB-compatible service."""
     queue: str = "none"
-    """`WEIGHBRIDGE_QUEUE`: `sqs:INDEX_URL,RENDER_URL`, `sqlite:PATH` or `none`."""
+    """`WEIGHBRIDGE_QUEUE`: `sqs:INDEX_URL,RENDER_URL,ARCHIVE_URL`, `sqlite:PATH` or `none`."""
     inbox_role: str = ""
     """`WEIGHBRIDGE_INBOX_ROLE`: the role whose session credentials `inbox grant` hands out (AWS)."""
     inbox_identities: str = ""
@@ -57,6 +57,15 @@ class Settings:
     """`WEIGHBRIDGE_INBOX_SECONDS`: inbox folders untouched for longer are removed by the sweep."""
     door_project: str = "models"
     """`WEIGHBRIDGE_DOOR_PROJECT`: the project of foreign clients' names whose token names none."""
+    fate_store: str = ""
+    """`WEIGHBRIDGE_FATE_STORE`: the second store of FATE models: a file with the reference's
+    `model_store_address` and `enable_model_store`, or such a JSON object."""
+    fate_store_root: str = ""
+    """`WEIGHBRIDGE_FATE_STORE_ROOT`: the folder below which second stores may be folders."""
+    provider_project: str = "providers"
+    """`WEIGHBRIDGE_PROVIDER_PROJECT`: the project of providers that foreign clients register."""
+    default_provider: str = "fate:2.2.0@local"
+    """`WEIGHBRIDGE_DEFAULT_PROVIDER`: what runs a federated task that names no provider."""
 
 
 _DEFAULTS = Settings()

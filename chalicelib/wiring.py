@@ -42,8 +42,8 @@ def _queue(config: Settings) -> Queue:
     if kind == "sqlite":
         return queues.SqliteQueue(where)
     if kind == "sqs":
-        index_url, _, render_url = where.partition(",")
-        return queues.SqsQueue(index_url, render_url, config.region)
+        index_url, render_url, archive_url, *_ = [*where.split(","), "", ""]
+        return queues.SqsQueue(index_url, render_url, config.region, archive_url=archive_url)
     return queues.NoQueue()
 
 

@@ -1,12 +1,13 @@
 """Tokens, tickets and who am I over HTTP; health and the API's own description."""
 
 import time
+from dataclasses import replace
 
 from chalice.app import Blueprint, Response
 
 from chalicelib.api import openapi
 from chalicelib.api.http import HEADERS, PAGED, Call, answer, endpoint
-from chalicelib.registry import tokens
+from chalicelib.registry import signing, tokens
 from chalicelib.registry.stores import iso
 from chalicelib.settings import settings
 from chalicelib.version import VERSION
@@ -55,7 +56,15 @@ def listing(call: Call) -> TokenPage:
 @endpoint(routes, "POST", "/api/tokens", "admin", body=NewToken, answers=IssuedToken, status=201)
 def create(call: Call) -> IssuedToken:
     """Makes a token; its secret is shown this once."""
-    return tokens.issue(stores(), call.who, call.body)
+    wanted: NewToken = call.body
+    master = settings().secret
+    if wanted.signing:
+        signing.masters(master)  # refuses before anything is made
+    issued = tokens.issue(stores(), call.who, wanted)
+    derived: dict[str, str] = {
+        f: signing.secret(master, f, issued.token.id) for f in issued.token.signing
+    }
+    return replace(issued, signing=derived)
 
 
 @endpoint(routes, "DELETE", "/api/tokens/{token}", "admin", answers=Deleted)

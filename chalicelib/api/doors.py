@@ -6,10 +6,12 @@ one without a wildcard; else the one of the server's settings. It is made at the
 
 import base64
 import binascii
+from collections.abc import Callable
 from contextlib import suppress
 
 from chalicelib.api import auth
-from chalicelib.registry import projects, tokens
+from chalicelib.registry import projects, signing, tokens
+from chalicelib.registry.signing import Claim
 from chalicelib.registry.stores import Stores
 from chalicelib.registry.tokens import Principal
 from chalicelib.settings import settings
@@ -34,17 +36,27 @@ def authenticate(authorization: str | None) -> Principal:
     return tokens.authenticate(stores(), password or user)
 
 
-def project_name(who: Principal) -> str:
-    """The project that this caller's foreign names live in."""
+def signed(claim: Claim, sign: Callable[[str], str]) -> Principal:
+    """The principal of a request that is signed with a token's secret for that door."""
+    return signing.authenticate(stores(), settings().secret, claim, sign)
+
+
+def project_name(who: Principal, default: str = "") -> str:
+    """The project that this caller's foreign names live in: the one that the token names, else the
+    default of that door (empty: of all doors)."""
     named = {scope.project for scope in who.scopes}
     if len(named) == 1 and not _WILD & set(only := next(iter(named))):
         return only
-    return settings().door_project
+    return default or settings().door_project
 
 
-def writable(at: Stores, who: Principal) -> str:
+def writable(at: Stores, who: Principal, default: str = "") -> str:
     """The same before a write: made if it is not there and the caller may make it."""
-    name = project_name(who)
+    return made(at, who, project_name(who, default))
+
+
+def made(at: Stores, who: Principal, name: str) -> str:
+    """A project, made if it is not there and the caller may write to it."""
     try:
         projects.find(at, name)
     except NotFound:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from chalicelib.registry import keys, models, outbox, projects, publishing, versions
+from chalicelib.registry import federated, keys, models, outbox, projects, publishing, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
     ConditionFailed,
@@ -158,6 +158,7 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
         ]  # fmt: skip
         if current.version.label:
             writes.append(Delete(keys.label(record.id, current.version.label)))
+            writes += federated.gone(record, current.version.label)
         return record.model, writes
 
     for _ in range(models.RACES):

@@ -9,6 +9,8 @@
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
 | the reindexing job of a project | `P#<project id>` | `REINDEX` | get |
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
+| an archive by what is in it | `P#<project id>` | `Z#<digest>` | get |
+| a job of the archive worker | `P#<project id>` | `T#<job id>`; by its key `Y#<key>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
 | versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
@@ -27,29 +29,33 @@
 | where a part's bytes lie | `T#<project id>#<sha256>#<size>` | `PART` | get in batches of 100 |
 | what refers to a blob | `B#<project id>#<blob>` | `R#<model id>#<version>[#<checkpoint>]` | query |
 | what indexing found in a blob | `B#<project id>#<blob>` | `FACTS` | get in batches of 100 |
+| the parties' versions of one label | `F#<project id>` | `L#<label>#<model digest>` | query |
+| the versions of one federated model | `F#<project id>` | `I#<model id digest>#<label>#<model digest>` | query |
 | what may be free, and from when | `G#<project id>` | `B#<blob>`, `O#<object key>`, `V#<open version>` | query |
 | who waits for the verdict on a blob | `G#<project id>` | `W#<blob>#<holder>` | query |
+| jobs that may have been lost, and from when | `G#<project id>` | `J#<job id>` | query |
 | whose retention is due, and from when | `G#<project id>` | `R#<model id>#<version>` (0: every one) | query |
 | changes not yet rendered | `O#<project id>` | event id | query |
 | events of a project by time | `E#<project id>#<yyyymm>` | event id | query |
 | deleted projects whose pages are not yet removed | `DELETED` | project id | query |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
+| signatures that were used | `Y#<token id>` | `<facade>#<digest>` | condition of a put (TTL) |
+| a provider by name; providers by name | `P#<project id>` | `V#<name:version@device>` | get; query |
 
 All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.
 Free text inside a key is quoted, so that `#` only separates.
 """
 
 import hashlib
-import re
 import struct
 
+from chalicelib.registry import object_keys
 from chalicelib.registry.ports import LAST, Key
 
 PROJECTS = "PROJECTS"
 TOKENS = "TOKENS"
 TICKETS = "TICKETS"
 DELETED = "DELETED"
-_RANDOM = re.compile(r"[0-9a-f]{20}\Z")
 READY, OPEN, HELD, ENDED = "V", "O", "W", "X"
 POINT = "C"
 
@@ -74,6 +80,16 @@ def ordered(value: float) -> str:
     bits = struct.unpack(">Q", struct.pack(">d", value + 0.0))[0]
     bits = bits ^ 0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else bits | 0x8000_0000_0000_0000
     return f"{bits:016x}"
+
+
+def of_signatures(token_id: str) -> str:
+    """The partition of a token's used signatures."""
+    return f"Y#{token_id}"
+
+
+def provider(project_id: str, name: str) -> Key:
+    """A provider by its whole name."""
+    return Key(f"P#{project_id}", f"V#{name}")
 
 
 def project(name: str) -> Key:
@@ -109,6 +125,21 @@ def reindex_job(project_id: str) -> Key:
 def upload(project_id: str, upload_id: str) -> Key:
     """An open multipart upload."""
     return Key(f"P#{project_id}", f"U#{upload_id}")
+
+
+def archive(project_id: str, digest: str) -> Key:
+    """An archive that was made and is still there, by the digest of its list of members."""
+    return Key(f"P#{project_id}", f"Z#{digest}")
+
+
+def job(project_id: str, job_id: str) -> Key:
+    """A job of the archive worker."""
+    return Key(f"P#{project_id}", f"T#{job_id}")
+
+
+def job_lock(project_id: str, key: str) -> Key:
+    """The lock of a job's idempotency key."""
+    return Key(f"P#{project_id}", f"Y#{key}")
 
 
 def of_model(model_id: str) -> str:
@@ -238,6 +269,35 @@ def reference(project_id: str, blob_id: str, held_by: str) -> Key:
     return Key(of_blob(project_id, blob_id), f"R#{held_by}")
 
 
+def of_federated(project_id: str) -> str:
+    """The partition of the versions of parties."""
+    return f"F#{project_id}"
+
+
+def shards_of_label(label: str) -> str:
+    """How the sort keys of all parties' versions of a label begin."""
+    return f"L#{text(label)}#"
+
+
+def shards_of_model(model_id: str, label: str = "") -> str:
+    """The same of a federated model, or of one of its versions."""
+    return f"I#{_short(model_id)}#" + (f"{text(label)}#" if label else "")
+
+
+def shards(project_id: str, name: str, model_id: str, label: str) -> tuple[Key, Key]:
+    """Where a party's version is found by its label, and by its federated model. Names are digests
+    here: two long ones would not fit into a sort key."""
+    pk = of_federated(project_id)
+    return (
+        Key(pk, shards_of_label(label) + _short(name)),
+        Key(pk, shards_of_model(model_id, label) + _short(name)),
+    )
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
 def of_candidates(project_id: str) -> str:
     """The partition of what may be free."""
     return f"G#{project_id}"
@@ -269,8 +329,13 @@ def retention_due(project_id: str, model_id: str, number: int) -> Key:
     return Key(of_candidates(project_id), f"R#{model_id}#{number:010d}")
 
 
+def job_due(project_id: str, job_id: str) -> Key:
+    """Says that a job is not done, and when somebody is to look whether it still will be."""
+    return Key(of_candidates(project_id), f"J#{job_id}")
+
+
 def free_object(project_id: str, object_key: str) -> Key:
-    """An object that lost the race for its blob."""
+    """An object that lost the race for its blob, or an archive, from when on it is not needed."""
     return Key(of_candidates(project_id), f"O#{object_key}")
 
 
@@ -284,72 +349,19 @@ def of_events(project_id: str, month: str) -> str:
     return f"E#{project_id}#{month}"
 
 
-# The artifact bucket
+# The artifact bucket: `object_keys` has them
 
-
-def blob_object(project_id: str, random: str) -> str:
-    """The object of a blob: a random key, because an upload needs it before any digest exists."""
-    return f"blobs/{project_id}/{random}"
-
-
-def batch_object(project_id: str, random: str, blob_id: str) -> str:
-    """The object of one of many blobs planned together: all of a batch are listed by one prefix.
-
-    The name is bound to the blob. With a random part that only we choose, an object under it exists
-    only if its PUT was signed for this blob, so nobody can report it as another.
-    """
-    bound = hashlib.sha256(f"{random} {project_id} {blob_id}".encode()).hexdigest()[:32]
-    return f"blobs/{project_id}/{random}-{bound}"
-
-
-def batch_of(project_id: str, key: str, blob_id: str) -> str | None:
-    """The prefix of the batch that `key` was made in for this blob; None if it was not."""
-    random = key.removeprefix(f"blobs/{project_id}/").partition("-")[0]
-    bound = batch_object(project_id, random, blob_id)
-    return f"blobs/{project_id}/{random}-" if _RANDOM.match(random) and key == bound else None
-
-
-def manifest_object(project_id: str, digest: str) -> str:
-    """The object of a manifest."""
-    return f"manifests/{project_id}/{digest}.json"
-
-
-def manifest_pages(project_id: str, model_id: str, number: int) -> str:
-    """The folder of the file pages of an open version."""
-    return f"manifests/{project_id}/pages/{model_id}/{number}/"
-
-
-def claims_folder(project_id: str, model_id: str, number: int) -> str:
-    """The folder of what was claimed of a version's tensors, and of its checkpoints'."""
-    return f"manifests/{project_id}/claims/{model_id}/{number}/"
-
-
-def claims_object(project_id: str, model_id: str, number: int, random: str) -> str:
-    """One page of claims."""
-    return f"{claims_folder(project_id, model_id, number)}{random}.json"
-
-
-def facts_object(project_id: str, blob_id: str) -> str:
-    """The object of a tensor table that outgrows an item."""
-    return f"facts/{project_id}/{blob_id}.json"
-
-
-def parts_object(project_id: str, blob_id: str) -> str:
-    """The object of a blob's part list."""
-    return f"parts/{project_id}/{blob_id}.json"
-
-
-def reindex_object(project_id: str) -> str:
-    """No object: what a message to the indexer names to have a reindexing job continued."""
-    return f"reindex/{project_id}"
-
-
-def project_of_object(key: str) -> str | None:
-    """The project id of a blob's object key."""
-    parts = key.split("/")
-    return parts[1] if len(parts) == 3 and parts[0] == "blobs" else None
-
-
-def inbox_prefix(project_name: str) -> str:
-    """Where plain S3 writers drop the checkpoints of a project."""
-    return f"inbox/{project_name}/"
+blob_object = object_keys.blob_object
+batch_object = object_keys.batch_object
+batch_of = object_keys.batch_of
+archives_folder = object_keys.archives_folder
+archive_object = object_keys.archive_object
+manifest_object = object_keys.manifest_object
+manifest_pages = object_keys.manifest_pages
+claims_folder = object_keys.claims_folder
+claims_object = object_keys.claims_object
+facts_object = object_keys.facts_object
+parts_object = object_keys.parts_object
+reindex_object = object_keys.reindex_object
+project_of_object = object_keys.project_of_object
+inbox_prefix = object_keys.inbox_prefix

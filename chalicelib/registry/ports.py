@@ -271,8 +271,17 @@ class Blobs(Protocol):
     def sign_put(self, key: str, sha256_base64: str, size: int, seconds: int) -> Signed:
         """A PUT of a new object; the store refuses other bytes (400) and an existing key (412)."""
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
-        """A GET (ranges allowed); `filename` makes a browser save under that name."""
+    def sign_get(
+        self,
+        key: str,
+        seconds: int,
+        filename: str = "",
+        plain: bool = False,
+        content_type: str = "",
+    ) -> Signed:
+        """A GET (ranges allowed); `filename` makes a browser save under that name. With `plain` it
+        stands unquoted at the header's end, as FATE's client wants it. `content_type` is answered
+        instead of the stored one."""
 
     def sign_copy(
         self,
@@ -296,6 +305,10 @@ class Blobs(Protocol):
     ) -> Signed:
         """A PUT of one part; the store refuses other bytes."""
 
+    def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> StoredPart:
+        """Sends one part ourselves, verified by the store where it can (archives only: the bytes of
+        models go between clients and the store)."""
+
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
 
@@ -317,7 +330,7 @@ class Blobs(Protocol):
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
@@ -344,7 +357,8 @@ class Queue(Protocol):
     """Asks a function to run soon. Losing a message is harmless: the sweep does the same work."""
 
     def send(self, topic: str, message: Mapping[str, Any]) -> None:
-        """Topics: `index` (an object to look at), `render` (a project whose outbox has entries)."""
+        """Topics: `index` (an object to look at), `render` (a project whose outbox has entries),
+        `archive` (a job to do)."""
 
 
 class InboxGrants(Protocol):

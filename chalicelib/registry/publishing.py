@@ -10,6 +10,7 @@ from chalicelib.registry import (
     accept,
     blobs,
     claims,
+    federated,
     keys,
     models,
     outbox,
@@ -103,6 +104,7 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
     ]
     if new.label:
         writes.append(Put(Item(keys.label(record.id, new.label), lock_attrs), (Absent(),)))
+        writes += federated.rows(record, new.label, number)
     if new.retention is not None:  # beside the counter of its checkpoints: read with it
         own = {"retention": codec.encode(new.retention)}
         counter_key = keys.counter(keys.of_checkpoints(record.id, number))
@@ -343,6 +345,7 @@ def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Ver
     ]  # fmt: skip
     if found.version.label:
         writes.append(Delete(keys.label(record.id, found.version.label)))
+        writes += federated.gone(record, found.version.label)
     try:
         stores.table.transact(writes)
     except ConditionFailed:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from chalicelib.registry import (
     blobs,
     checkpoints,
+    jobs,
     keys,
     models,
     overdue,
@@ -51,6 +52,8 @@ class Report:
     indexed: int = 0
     expired: int = 0
     """Inbox objects that were removed."""
+    revived: int = 0
+    """Jobs whose message was lost."""
     thorough: bool = False
     """Whether this run also looks at what is looked at once a day."""
     settled: list[tuple[str, str]] = field(default_factory=list)
@@ -94,9 +97,10 @@ def run(stores: Stores) -> Report:
 
 def _stale_uploads(stores: Stores, project_id: str, report: Report) -> None:
     before = int(stores.now()) - stores.stale_seconds
-    for stale in stores.blobs.stale_multiparts(f"blobs/{project_id}/", before):
-        stores.blobs.abort_multipart(stale.key, stale.upload)
-        report.aborted_uploads += 1
+    for folder in (f"blobs/{project_id}/", keys.archives_folder(project_id)):
+        for stale in stores.blobs.stale_multiparts(folder, before):
+            stores.blobs.abort_multipart(stale.key, stale.upload)
+            report.aborted_uploads += 1
 
 
 def _forgotten(stores: Stores, project_id: str, item: Item, report: Report) -> None:
@@ -156,6 +160,8 @@ def _candidates(stores: Stores, project_id: str, report: Report) -> None:
             _forgotten(stores, project_id, item, report)
         elif kind == "W#":
             report.waiting.append((project_id, item))
+        elif kind == "J#":
+            report.revived += jobs.revive(stores, project_id, item)
         elif kind == "R#":
             report.evicted += overdue.apply(stores, project_id, item)
         elif kind == "O#":

@@ -34,6 +34,7 @@ from weighbridge.contract.types import (
     IssuedToken,
     NewToken,
     Scope,
+    SigningFacade,
     Token,
     TokenPage,
     Verb,
@@ -128,6 +129,7 @@ def issue(stores: Stores, by: Principal, new: NewToken) -> IssuedToken:
         for verb in scope.verbs:
             if not any(_contains(own, verb, scope) for own in by.scopes):
                 raise Forbidden(f"you may not grant {verb} on {scope.project}/{scope.model}")
+    new = replace(new, signing=tuple(sorted(set(new.signing))))
     return _store(stores, by.name, new, secrets.token_hex(5), secrets.token_urlsafe(32))
 
 
@@ -143,7 +145,7 @@ def _contains(own: Scope, verb: Verb, scope: Scope) -> bool:
 def _store(stores: Stores, by: str, new: NewToken, identifier: str, secret: str) -> IssuedToken:
     now = stores.now()
     expires = iso(now + new.days * 86400) if new.days else ""
-    token = Token(identifier, new.name, new.scopes, iso(now), by, expires)
+    token = Token(identifier, new.name, new.scopes, iso(now), by, expires, signing=new.signing)
     doc = {"token": codec.encode(token), "digest": _digest(secret)}
     if len(str(doc)) > 30_000:
         raise TooLarge("the scopes of this token are too long together")
@@ -174,16 +176,30 @@ def authenticate(stores: Stores, text: str) -> Principal:
     stored = str(item.doc["digest"]) if item else _digest("no such token")
     if not hmac.compare_digest(stored, _digest(secret)) or item is None:
         raise Unauthenticated("the token is wrong or was revoked")
+    return _good(stores, item)
+
+
+def signer(stores: Stores, identifier: str, facade: SigningFacade) -> Principal:
+    """The principal whose token may sign for a facade; the signature itself was checked before."""
+    item = stores.table.get(_key(identifier))
+    if item is None or facade not in _decoded(item).signing:
+        raise Unauthenticated(
+            f"there is no token {identifier[:60]!r} that may sign requests of {facade}: make one with "
+            f"`weighbridge token create NAME --signing {facade}`"
+        )
+    return _good(stores, item)
+
+
+def _good(stores: Stores, item: Item) -> Principal:
+    """The principal of a token that has not expired; its last use is noted."""
     token = _decoded(item)
     now = stores.now()
     if token.expires and epoch(token.expires) <= now:
-        raise Unauthenticated(f"the token {identifier} expired on {token.expires[:10]}")
+        raise Unauthenticated(f"the token {token.id} expired on {token.expires[:10]}")
     if int(item.attrs.get("n", 0)) < now - TOUCH_SECONDS:
         with suppress(ConditionFailed):
-            stores.table.write(
-                Update(_key(identifier), set={"n": int(now)}, condition=(Present(),))
-            )
-    return Principal(f"token:{token.name}", token.scopes, identifier, token.expires)
+            stores.table.write(Update(item.key, set={"n": int(now)}, condition=(Present(),)))
+    return Principal(f"token:{token.name}", token.scopes, token.id, token.expires)
 
 
 def listing(stores: Stores, *, limit: int, page: str | None) -> TokenPage:

@@ -15,9 +15,9 @@ from typing import Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
+from chalicelib.storage.headers import disposition
 from chalicelib.storage.memory_queue import MemoryQueue
 from chalicelib.storage.presign import MAX_SECONDS
-from chalicelib.storage.s3 import disposition
 from weighbridge.contract import digests
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
 
@@ -90,9 +90,20 @@ class MemoryBlobs:
         }
         return self._sign("PUT", key, {}, headers, seconds)
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
-        """A GET (ranges allowed); `filename` makes a browser save under that name."""
-        shown = {"response-content-disposition": disposition(filename)} if filename else {}
+    def sign_get(
+        self,
+        key: str,
+        seconds: int,
+        filename: str = "",
+        plain: bool = False,
+        content_type: str = "",
+    ) -> Signed:
+        """A GET (ranges allowed); `filename` makes a browser save under that name. With `plain` it
+        stands unquoted at the header's end, as FATE's client wants it. `content_type` is answered
+        instead of the stored one."""
+        shown = {"response-content-disposition": disposition(filename, plain)} if filename else {}
+        if content_type:
+            shown["response-content-type"] = content_type
         return self._sign("GET", key, shown, {}, seconds)
 
     def sign_part(
@@ -166,7 +177,8 @@ class MemoryBlobs:
         if found is None:
             return Answer(404)
         data = found.data
-        headers = {"etag": f'"{found.etag}"', "content-type": found.content_type}
+        kind = query.get("response-content-type") or found.content_type
+        headers = {"etag": f'"{found.etag}"', "content-type": kind}
         if shown := query.get("response-content-disposition"):
             headers["content-disposition"] = shown
         match = _RANGE.match(wanted)
@@ -220,6 +232,12 @@ class MemoryBlobs:
             upload = secrets.token_hex(16)
             self._multiparts[upload] = _Upload(key, int(self._clock()), {}, scheme)
             return upload
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> StoredPart:
+        """Sends one part ourselves."""
+        with self._reachable():
+            self._unfinished(key, upload).parts[number] = bytes(data)
+            return StoredPart(number, len(data), _md5(data), digests.sha256_of(bytes(data)))
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
@@ -301,7 +319,7 @@ class MemoryBlobs:
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
@@ -365,7 +383,7 @@ class MemoryBlobs:
     def _store(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> str:
@@ -377,5 +395,5 @@ class MemoryBlobs:
         return etag
 
 
-def _md5(data: bytes) -> str:
+def _md5(data: bytes | bytearray) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -17,7 +17,7 @@ from weighbridge.contract.errors import Unavailable
 
 MAX_RECEIVES = 5
 _SQS_BATCH = 10
-TOPICS = ("index", "render")
+TOPICS = ("index", "render", "archive")
 
 _SCHEMA = """
 CREATE TABLE messages (
@@ -70,12 +70,17 @@ class _Sqs(Protocol):
 
 
 class SqsQueue:
-    """The topics as two SQS queues. The client is made at the first message."""
+    """The topics as SQS queues. The client is made at the first message."""
 
     def __init__(
-        self, index_url: str, render_url: str, region: str = "", client: _Sqs | None = None
+        self,
+        index_url: str,
+        render_url: str,
+        region: str = "",
+        client: _Sqs | None = None,
+        archive_url: str = "",
     ) -> None:
-        self._urls = {"index": index_url, "render": render_url}
+        self._urls = {"index": index_url, "render": render_url, "archive": archive_url}
         self._region = region
         self._client = client
         self._lock = threading.Lock()

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from chalicelib.registry.ports import Head, Listed, Precondition, Signed, Stale, StoredPart
 from chalicelib.storage import s3_copies, s3_parts
+from chalicelib.storage.headers import bare, disposition, quoted
 from chalicelib.storage.presign import Presigner
 from chalicelib.storage.s3_client import (
     COPY_SECONDS,
@@ -50,12 +51,17 @@ class S3Blobs:
         ca_file: str = "",
         prefix: str = "",
         verifies_sha256: bool = True,
+        session_token: str = "",
+        addressing: str = "",
     ) -> None:
         self.verifies_sha256 = verifies_sha256
         self._bucket = bucket
         self._prefix = prefix
-        self._access = Access(region, endpoint, access_key, secret_key, ca_file)
-        self._public = Access(region, public_endpoint or endpoint, access_key, secret_key, ca_file)
+        self._access = Access(
+            region, endpoint, access_key, secret_key, ca_file,
+            session_token=session_token, addressing=addressing,
+        )  # fmt: skip
+        self._public = replace(self._access, endpoint=public_endpoint or endpoint)
         self._patient = replace(self._access, read_seconds=COPY_SECONDS)
         self._lock = Lock()
         self._connected: dict[Access, S3Client] = {}
@@ -74,9 +80,18 @@ class S3Blobs:
         }
         return self._sign("PUT", key, {}, carried, seconds)
 
-    def sign_get(self, key: str, seconds: int, filename: str = "") -> Signed:
-        """A GET (ranges allowed); `filename` makes a browser save under that name."""
-        query = {"response-content-disposition": disposition(filename)} if filename else {}
+    def sign_get(
+        self,
+        key: str,
+        seconds: int,
+        filename: str = "",
+        plain: bool = False,
+        content_type: str = "",
+    ) -> Signed:
+        """A GET (ranges allowed), answered under that filename and type."""
+        query = {"response-content-disposition": disposition(filename, plain)} if filename else {}
+        if content_type:
+            query["response-content-type"] = content_type
         return self._sign("GET", key, query, {}, seconds)
 
     def sign_part(
@@ -129,14 +144,29 @@ class S3Blobs:
     # Multipart uploads
 
     def create_multipart(self, key: str, scheme: int = 1) -> str:
-        """Starts a multipart upload with SHA-256 checksums; answers its id."""
+        """Starts a multipart upload, with SHA-256 checksums where the store has them; its id."""
+        checked: Any = {"ChecksumAlgorithm": "SHA256"} if self.verifies_sha256 else {}
         with translated(f"upload of {key!r}"):
             return self._s3.create_multipart_upload(
                 **self._at(key),
-                ChecksumAlgorithm="SHA256",
+                **checked,
                 ContentType="application/octet-stream",
                 Metadata={"scheme": str(scheme)},
             )["UploadId"]
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes | bytearray) -> StoredPart:
+        """Sends one part ourselves, verified by the store where it can."""
+        digest = Sha256(hashlib.sha256(data).hexdigest()) if self.verifies_sha256 else ""
+        sent: Any = {"ChecksumSHA256": to_base64(Sha256(digest))} if digest else {}
+        with translated(f"upload of {key!r}"):
+            answer = self._s3.upload_part(
+                **self._at(key),
+                UploadId=upload,
+                PartNumber=number,
+                Body=cast("bytes", data),
+                **sent,
+            )
+        return StoredPart(number, len(data), bare(answer["ETag"]), digest)
 
     def parts(self, key: str, upload: str) -> list[StoredPart]:
         """The parts the store holds, by number. `NotFound` if the upload is gone."""
@@ -223,7 +253,7 @@ class S3Blobs:
     def put(
         self,
         key: str,
-        data: bytes,
+        data: bytes | bytearray,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
@@ -250,7 +280,7 @@ class S3Blobs:
         with translated(f"object {key!r}"):
             try:
                 answer = self._s3.put_object(
-                    **self._at(key), Body=data, ContentType=content_type, **extra
+                    **self._at(key), Body=cast("bytes", data), ContentType=content_type, **extra
                 )
             except self._s3.exceptions.ClientError as error:
                 if if_match and error_code(error) == "NoSuchKey":
@@ -368,21 +398,3 @@ class S3Blobs:
 
     def _bare(self, key: str) -> str:
         return key.removeprefix(self._prefix)
-
-
-def quoted(etag: str) -> str:
-    """An entity tag as HTTP's conditions want it."""
-    return f'"{etag}"'
-
-
-def bare(etag: str) -> str:
-    """An entity tag without its quotes: some stores answer it so in some places."""
-    return etag.strip('"')
-
-
-def disposition(filename: str) -> str:
-    """The Content-Disposition that makes a browser save under `filename` (RFC 6266)."""
-    plain = "".join(
-        c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename
-    )
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

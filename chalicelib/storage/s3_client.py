@@ -44,6 +44,9 @@ class Access:
     secret_key: str = ""
     ca_file: str = ""
     read_seconds: float = READ_SECONDS
+    session_token: str = ""
+    addressing: str = ""
+    """`path` or `virtual`; empty: by path at an own endpoint, virtual at AWS."""
 
 
 def connect(access: Access) -> "S3Client":
@@ -74,7 +77,7 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
     config = Config(
         signature_version="s3v4" if service == "s3" else None,
         s3={
-            "addressing_style": "path" if access.endpoint else "virtual",
+            "addressing_style": _addressing(access),
             "us_east_1_regional_endpoint": "regional",
         },
         connect_timeout=CONNECT_SECONDS,
@@ -93,16 +96,23 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
         endpoint_url=access.endpoint or None,
         aws_access_key_id=access.access_key or None,
         aws_secret_access_key=access.secret_key or None,
+        aws_session_token=access.session_token or None,
         verify=access.ca_file or None,
         config=config,
     )
+
+
+def _addressing(access: Access) -> Literal["path", "virtual"]:
+    if access.addressing:
+        return "virtual" if access.addressing == "virtual" else "path"
+    return "path" if access.endpoint else "virtual"
 
 
 def key_source(access: Access) -> Callable[[], Keys]:
     """Answers the keys to sign with: those given, else the usual ones of the process, which may be
     others from one call to the next."""
     if access.access_key:
-        fixed = Keys(access.access_key, access.secret_key)
+        fixed = Keys(access.access_key, access.secret_key, access.session_token)
         return lambda: fixed
     import botocore.session
 

@@ -30,7 +30,7 @@ _WORKER_GRACE = 2.0
 _SWEEP_SECONDS = 300.0
 _POLL_SECONDS = 20.0
 """Between sweeps where the store sends no webhooks: only the sweep finds what is new there."""
-_KEPT = ("SIGN_SECONDS", "LEASE_SECONDS", "STALE_SECONDS")
+_KEPT = ("SIGN_SECONDS", "LEASE_SECONDS", "STALE_SECONDS", "FATE_STORE", "FATE_STORE_ROOT")
 _KEPT_FOR_ANOTHER_STORE = (
     "BUCKET", "SITE_BUCKET", "REGION", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_CA_FILE", "INBOX_ROLE",
 )  # fmt: skip
@@ -154,11 +154,13 @@ class Stack:
     def _import_app(self) -> ModuleType:
         import app
         from chalicelib import wiring
+        from chalicelib.registry import jobs
 
         _replace_handlers(logging.getLogger("weighbridge"))
         stores = wiring.stores()
         for store in (stores.blobs, stores.site):
             store.ensure_bucket()  # type: ignore[attr-defined]
+        jobs.recover(stores)
         wiring.bootstrap(self.secrets.admin_token)
         return app
 
@@ -186,7 +188,7 @@ class Stack:
 
         assert self._api
         every = _POLL_SECONDS if self._options.s3_endpoint else _SWEEP_SECONDS
-        handlers = {"index": app.index_object, "render": app.render_pages}
+        handlers = {"index": app.index_object, "render": app.render_pages, "archive": app.archive}
         worker = Worker(queue, handlers, app.sweep, sweep_seconds=every, pushing=self._api.pushing)
         worker.start()
         self._parts.callback(worker.stop, _WORKER_GRACE)

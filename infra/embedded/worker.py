@@ -16,6 +16,9 @@ from weighbridge.contract.errors import RegistryError
 _log = logging.getLogger("weighbridge.worker")
 BATCH = 10
 VISIBILITY = 120.0
+SLOW = {"archive": 3}
+"""Topics whose messages are work of minutes: how many threads take them, one message at a time."""
+SLOW_VISIBILITY = 960.0
 _POLL = 1.0
 _PATIENCE = 10.0
 _LOOK = 0.1
@@ -128,6 +131,7 @@ class Worker:
         self._threads = [
             threading.Thread(target=self._receive, args=(topic, handler), name=f"worker-{topic}")
             for topic, handler in handlers.items()
+            for _ in range(SLOW.get(topic, 1))
         ]
         self._threads.append(threading.Thread(target=self._tick, name="worker-sweep"))
         for thread in self._threads:
@@ -153,7 +157,8 @@ class Worker:
             if topic == "index":
                 self._let_pushes_pass()
             try:
-                messages = self._queue.receive(topic, BATCH, VISIBILITY)
+                batch, visibility = (1, SLOW_VISIBILITY) if topic in SLOW else (BATCH, VISIBILITY)
+                messages = self._queue.receive(topic, batch, visibility)
                 if messages:
                     self._deal(topic, handler, messages)
                 else:
@@ -191,4 +196,5 @@ class Worker:
 
 
 def _context(name: str) -> LambdaContext:
-    return LambdaContext(f"weighbridge-local-{name}", 512, int(VISIBILITY * 1000))
+    seconds = SLOW_VISIBILITY if name in SLOW else VISIBILITY
+    return LambdaContext(f"weighbridge-local-{name}", 512, int(seconds * 1000))

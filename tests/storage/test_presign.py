@@ -9,8 +9,9 @@ from botocore.config import Config
 
 from chalicelib.registry.ports import Head
 from chalicelib.storage import presign
+from chalicelib.storage.headers import disposition
 from chalicelib.storage.presign import Keys, Presigner
-from chalicelib.storage.s3 import S3Blobs, disposition
+from chalicelib.storage.s3 import S3Blobs
 
 KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session/token+="
 MOMENT = datetime.datetime(2026, 11, 21, 23, 59, 58, tzinfo=datetime.UTC)

@@ -22,6 +22,19 @@ ALLOWED = {
         "weighbridge.contract", "chalicelib.registry.ports", "chalicelib.registry",
         "chalicelib.storage", "chalicelib.settings",
     },
+    "chalicelib/archives": {
+        "weighbridge.contract", "chalicelib.registry", "chalicelib.archives",
+        "chalicelib.indexing.formats",
+    },
+    "chalicelib/engines": {
+        "weighbridge.contract", "chalicelib.registry", "chalicelib.archives", "chalicelib.engines",
+    },
+    "chalicelib/fate": {
+        "weighbridge.contract", "chalicelib.registry", "chalicelib.fate", "chalicelib.archives",
+        "chalicelib.engines",
+        "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.api.http", "chalicelib.wiring",
+        "chalicelib.settings",
+    },
     "chalicelib/catalogue": {"weighbridge.contract", "chalicelib.registry", "chalicelib.catalogue"},
     "chalicelib/api": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.api", "chalicelib.catalogue",

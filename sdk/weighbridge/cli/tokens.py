@@ -38,6 +38,15 @@ def create_arguments(parser: ArgumentParser) -> None:
         default=90,
         help="how long it is good (default: 90; 0: until it is revoked)",
     )
+    parser.add_argument(
+        "--signing",
+        choices=types.SIGNING,
+        action="append",
+        default=[],
+        help="print a second secret, with which clients of fate-v1 or fate-v2 sign their requests "
+        "(may be given more than once)",
+        metavar="DOOR",
+    )
     parsing.changes(parser)
 
 
@@ -61,7 +70,7 @@ def create(args: Namespace, context: Context) -> int:
     """Makes a token; the secret alone goes to the output, so that `$(…)` takes it."""
     wanted, screen = scopes(args), context.screen
     if args.dry_run:
-        planned = types.NewToken(args.name, wanted, args.days)
+        planned = types.NewToken(args.name, wanted, args.days, tuple(args.signing))
         if args.json:
             screen.json({"dry_run": True, "token": planned})
         else:
@@ -70,11 +79,14 @@ def create(args: Namespace, context: Context) -> int:
             _scope_table(context, wanted)
         return 0
     with context.registry(args) as registry:
-        made = registry.client.create_token(args.name, wanted, args.days)
+        made = registry.client.create_token(args.name, wanted, args.days, args.signing)
     if args.json:
-        screen.json({"dry_run": False, **{"token": made.token, "secret": made.secret}})
+        shown = {"token": made.token, "secret": made.secret, "signing": made.signing}
+        screen.json({"dry_run": False, **shown})
         return 0
     screen.line(made.secret)
+    for door, secret in made.signing.items():
+        screen.remark(f"{door}: the key is {made.token.id}, its secret is {secret}")
     expires = made.token.expires
     screen.remark(
         f"token {made.token.id} ({made.token.name}), "

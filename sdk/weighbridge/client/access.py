@@ -19,10 +19,15 @@ class Access(Session):
         return self._pages(lambda page: self.tokens(PAGE, page))
 
     def create_token(
-        self, name: str, scopes: Iterable[types.Scope], days: int = 90
+        self,
+        name: str,
+        scopes: Iterable[types.Scope],
+        days: int = 90,
+        signing: Iterable[types.SigningFacade] = (),
     ) -> types.IssuedToken:
-        """A new token; its secret is shown this once. `days` 0: it does not expire."""
-        body = types.NewToken(name, tuple(scopes), days)
+        """A new token; its secret is shown this once. `days` 0: it does not expire. `signing` names the
+        doors of foreign clients at which it may sign requests."""
+        body = types.NewToken(name, tuple(scopes), days, tuple(signing))
         return self.call(types.IssuedToken, "POST", "tokens", body=body, repeatable=False)
 
     def revoke_token(self, token: str) -> types.Deleted:

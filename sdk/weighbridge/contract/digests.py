@@ -53,7 +53,7 @@ def sha256(text: object) -> Sha256:
     return Sha256(text)
 
 
-def sha256_of(data: bytes) -> Sha256:
+def sha256_of(data: bytes | bytearray) -> Sha256:
     """The SHA-256 of `data`."""
     return Sha256(hashlib.sha256(data).hexdigest())
 

@@ -4,6 +4,7 @@ Times are ISO 8601 in UTC with milliseconds (`2026-11-21T09:10:11.123Z`); sizes 
 """
 
 from weighbridge.contract.types.access import (
+    SIGNING,
     VERBS,
     Health,
     InboxDrop,
@@ -14,6 +15,7 @@ from weighbridge.contract.types.access import (
     NewToken,
     Nothing,
     Scope,
+    SigningFacade,
     Ticket,
     Token,
     TokenPage,
@@ -54,6 +56,7 @@ from weighbridge.contract.types.facts import (
     VerdictReport,
     VersionFacts,
 )
+from weighbridge.contract.types.federated import FederatedPage, FederatedVersion, Shard
 from weighbridge.contract.types.history import (
     AliasHistory,
     AliasMove,
@@ -74,6 +77,20 @@ from weighbridge.contract.types.models import (
     ProjectChanges,
     ProjectPage,
     SafetyPolicy,
+)
+from weighbridge.contract.types.providers import (
+    Assignment,
+    Component,
+    ComponentPage,
+    DagProblem,
+    Device,
+    Level,
+    NewProvider,
+    Protocol,
+    Provider,
+    ProviderPage,
+    Resolution,
+    ResolveRequest,
 )
 from weighbridge.contract.types.retention import (
     Judged,
@@ -126,6 +143,7 @@ from weighbridge.contract.types.versions import (
 )
 
 __all__ = [
+    "SIGNING",
     "VERBS",
     "AliasHistory",
     "AliasMove",
@@ -133,6 +151,7 @@ __all__ = [
     "Approval",
     "ApprovalChange",
     "ApprovalState",
+    "Assignment",
     "BlobPlan",
     "Card",
     "Checkpoint",
@@ -143,7 +162,11 @@ __all__ = [
     "ClaimsPage",
     "ClaimsSummary",
     "Comparison",
+    "Component",
+    "ComponentPage",
+    "DagProblem",
     "Deleted",
+    "Device",
     "Difference",
     "Direction",
     "Download",
@@ -152,6 +175,8 @@ __all__ = [
     "Event",
     "EventPage",
     "Facts",
+    "FederatedPage",
+    "FederatedVersion",
     "FileClaims",
     "FileFacts",
     "FileList",
@@ -166,6 +191,7 @@ __all__ = [
     "Judged",
     "KeepBest",
     "KnownPart",
+    "Level",
     "LookAnswer",
     "LookRequest",
     "Mode",
@@ -175,6 +201,7 @@ __all__ = [
     "ModelSettings",
     "NewModel",
     "NewProject",
+    "NewProvider",
     "NewToken",
     "NewUpload",
     "NewVersion",
@@ -190,7 +217,10 @@ __all__ = [
     "ProjectChanges",
     "ProjectPage",
     "Promotion",
+    "Protocol",
     "Provenance",
+    "Provider",
+    "ProviderPage",
     "PruneRequest",
     "Pruned",
     "PutDone",
@@ -198,6 +228,8 @@ __all__ = [
     "ReindexRequest",
     "Release",
     "ReleaseRequest",
+    "Resolution",
+    "ResolveRequest",
     "Retention",
     "RetentionSource",
     "RetentionState",
@@ -205,7 +237,9 @@ __all__ = [
     "SafetyPolicy",
     "Scope",
     "Section",
+    "Shard",
     "SignedRequest",
+    "SigningFacade",
     "Statistics",
     "Stored",
     "StoredPage",

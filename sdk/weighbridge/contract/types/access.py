@@ -1,10 +1,14 @@
 """Tokens, scopes, grants and health, as they travel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Verb = Literal["read", "write", "alias", "approve", "delete", "admin"]
 
+SigningFacade = Literal["fate-v1", "fate-v2"]
+"""The doors whose clients sign requests with a secret, and do not send it."""
+
+SIGNING: tuple[SigningFacade, ...] = ("fate-v1", "fate-v2")
 VERBS: tuple[Verb, ...] = ("read", "write", "alias", "approve", "delete", "admin")
 
 
@@ -23,7 +27,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it may be shown: never with its secret."""
+    """A token as it may be shown: never with its secret. `signing`: the doors of foreign clients at
+    which it may sign requests; none, unless it was made so."""
 
     id: str
     name: str
@@ -32,6 +37,7 @@ class Token:
     created_by: str = ""
     expires: str = ""
     last_used: str = ""
+    signing: tuple[SigningFacade, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +50,23 @@ class TokenPage:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """Body of the request that makes a token. `days` 0 means that it does not expire."""
+    """Body of the request that makes a token. `days` 0 means that it does not expire. For each door in
+    `signing` a secret of its own is derived."""
 
     name: str
     scopes: tuple[Scope, ...]
     days: int = 90
+    signing: tuple[SigningFacade, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A new token with its secret text, which is shown this once."""
+    """A new token with its secret text, which is shown this once; so are the `signing` secrets, by the
+    door that they are for."""
 
     token: Token
     secret: str
+    signing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
