@@ -48,11 +48,11 @@ help:  ## what can be made
 	$(subst $(BIN),.venv-training/bin,$(PIP)) torch==$(TORCH)
 	touch $@
 
-.venv-flow1: .venv-flow1/.ready
-.venv-flow1/.ready: requirements-flow1.lock
+.venv-flow%: .venv-flow%/.ready ;
+.venv-flow%/.ready: requirements-flow%.lock
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
-	test -x .venv-flow1/bin/pip || $(PYTHON) -m venv .venv-flow1
-	$(subst $(BIN),.venv-flow1/bin,$(PIP)) --no-deps --require-hashes -r $<
+	test -x .venv-flow$*/bin/pip || $(PYTHON) -m venv .venv-flow$*
+	$(subst $(BIN),.venv-flow$*/bin,$(PIP)) --no-deps --require-hashes -r $<
 	touch $@
 
 system:  ## the Debian packages that the tests need
@@ -61,10 +61,10 @@ system:  ## the Debian packages that the tests need
 demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end)
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
-test: .venv .venv-ministack .venv-training .venv-flow1 system  ## every test, browser and real servers included
+test: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 system  ## every test, browser and real servers included
 	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-long: .venv .venv-ministack .venv-training .venv-flow1 system  ## the long forms
+test-long: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 system  ## the long forms
 	$(PYTEST) -m long --no-skips $(ARGS)
 
 unit: .venv  ## the fast tests: no server, no browser
@@ -103,6 +103,8 @@ lock: .venv  ## write the lock files anew
 		-o requirements-training.lock
 	$(BIN)/uv pip compile tests/fate/flow1.in --no-deps --python-version 3.11 --no-emit-index-url \
 		--generate-hashes --no-header -q -o requirements-flow1.lock
+	$(BIN)/uv pip compile tests/fate/flow2.in --no-deps --python-version 3.11 --no-emit-index-url \
+		--generate-hashes --no-header -q -o requirements-flow2.lock
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .venv-flow2 .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,11 +14,16 @@ from chalicelib.api import (
     models,
     pages,
     projects,
+    providers,
     uploads,
     versions,
 )
 from chalicelib.edge import routes as edge
 from chalicelib.fate import v1 as fate_v1
+from chalicelib.fate.v1 import providers as fate_v1_providers  # noqa: F401 (its verbs)
+from chalicelib.fate.v2 import models as fate_v2_models
+from chalicelib.fate.v2 import providers as fate_v2_providers
+from chalicelib.fate.v2 import tasks as fate_v2_tasks
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
@@ -26,9 +31,11 @@ app.log.setLevel("INFO")
 # Forms travel as they are: their files are no text.
 app.api.binary_types.append("multipart/form-data")
 
-for module in (access, projects, models, versions, checkpoints, uploads, federated, pages):
+for module in (
+    access, projects, models, versions, checkpoints, uploads, federated, providers, pages,
+):  # fmt: skip
     app.register_blueprint(module.routes)
-for door in (edge, fate_v1):
+for door in (edge, fate_v1, fate_v2_models, fate_v2_tasks, fate_v2_providers):
     app.register_blueprint(door.routes)
 
 

@@ -68,6 +68,10 @@ class Settings:
     long_bodies: bool = False
     """`WEIGHBRIDGE_LONG_BODIES`: the server in front of the app streams long files to and from the store
     (`serve` says so by itself)."""
+    provider_project: str = "providers"
+    """`WEIGHBRIDGE_PROVIDER_PROJECT`: the project of providers that foreign clients register."""
+    default_provider: str = "fate:2.2.0@local"
+    """`WEIGHBRIDGE_DEFAULT_PROVIDER`: what runs a federated task that names no provider."""
     fate_store: str = ""
     """`WEIGHBRIDGE_FATE_STORE`: the second store of FATE models: a file with the reference's
     `model_store_address` and `enable_model_store`, or such a JSON object."""

@@ -61,3 +61,8 @@ def package_identity(project_id: str, digest: str) -> Key:
 def of_federated(project_id: str) -> str:
     """The partition of the versions of parties."""
     return f"F#{project_id}"
+
+
+def provider(project_id: str, name: str) -> Key:
+    """A provider by its whole name."""
+    return Key(f"P#{project_id}", f"V#{name}")

@@ -8,6 +8,7 @@
 | a model's name by its id | `P#<project id>` | `I#<model id>` | get |
 | why an inbox drop was refused | `P#<project id>` | `J#<folder>` | get |
 | the reindexing job of a project | `P#<project id>` | `REINDEX` | get |
+| a provider by name; providers by name | `P#<project id>` | `V#<name:version@device>` | get; query |
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
 | an archive by what is in it | `P#<project id>` | `Z#<digest>` | get |
 | a job of the archive worker | `P#<project id>` | `T#<job id>`; by its key `Y#<key>` | get |
@@ -63,6 +64,7 @@ from chalicelib.registry.door_keys import of_signatures as of_signatures
 from chalicelib.registry.door_keys import of_tags as of_tags
 from chalicelib.registry.door_keys import package as package
 from chalicelib.registry.door_keys import package_identity as package_identity
+from chalicelib.registry.door_keys import provider as provider
 from chalicelib.registry.door_keys import publication as publication
 from chalicelib.registry.door_keys import tag as tag
 from chalicelib.registry.door_keys import tag_name as tag_name

@@ -150,11 +150,13 @@ def delete(stores: Stores, by: str, name: str) -> Deleted:
     except ConditionFailed:
         raise NotFound(f"there is no project {name!r}") from None
     models = stores.table.query(f"P#{record.id}", *keys.prefix("M#"), limit=3).items
-    if models:
+    providers = stores.table.query(f"P#{record.id}", *keys.prefix("V#"), limit=3).items
+    if models or providers:
         stores.table.write(Update(key, set={"state": "live"}, condition=(Present(),)))
-        held = [item.key.sk[2:] for item in models]
+        held = [item.key.sk[2:] for item in (*models, *providers)]
+        word = "models" if models else "providers"
         raise InUse(
-            f"the project {name!r} still has models ({', '.join(held)}); delete them first",
+            f"the project {name!r} still has {word} ({', '.join(held)}); delete them first",
             by=held,
         )
     event = outbox.entry(stores, record.id, "project.deleted", by, subject=record.project.name)

@@ -239,6 +239,21 @@ def page_of(
     return tuple(found), None if after is None else paging.token(query, after)
 
 
+def last_step(table: Table, pk: str, component: str, name: str) -> int | None:
+    """The highest step of a component's checkpoints of that name, in whatever state; None without any."""
+    low, high = keys.prefix(f"S#{keys.text(component)}#")
+    after: str | None = None
+    while True:
+        found = table.query(pk, low, high, after=after, limit=100, reverse=True)
+        for item in found.items:
+            step, _, own = item.key.sk.removeprefix(low).partition("#")
+            if keys.untext(own) == name:
+                return int(step)
+        if found.next is None:
+            return None
+        after = found.next
+
+
 def recent(table: Table, pk: str, component: str | None, count: int) -> list[Checkpoint]:
     """The newest checkpoints (of a component), newest first."""
     return list(islice(_walk(table, by_number(pk, component), count), count))

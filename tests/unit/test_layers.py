@@ -38,7 +38,8 @@ ALLOWED = {
     },
     "chalicelib/fate": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.fate", "chalicelib.archives",
-        "chalicelib.engines", "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.wiring",
+        "chalicelib.engines", "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.api.http",
+        "chalicelib.wiring",
         "chalicelib.settings",
     },
     "chalicelib/edge": {

@@ -3,7 +3,7 @@
 Only data, so that `weighbridge --help` loads nothing else.
 """
 
-from weighbridge.cli import checkpoint_commands, fate_commands, keeping
+from weighbridge.cli import checkpoint_commands, fate_commands, keeping, provider_commands
 from weighbridge.cli.command import GROUPS, Command, Group
 
 __all__ = ["BY_NAME", "COMMANDS", "GROUPS", "Command", "Group", "families"]
@@ -298,6 +298,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     *keeping.COMMANDS,
     *fate_commands.COMMANDS,
+    *provider_commands.COMMANDS,
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -16,6 +16,17 @@ FILES = {
     "out/sub/notes.txt": b"notes",
     "CARD.md": b"# A card\n",
     "ca.pem": b"",
+    "dag.yaml": b"""
+dag:
+  parties: [{role: guest, party_id: ['9999']}, {role: host, party_id: ['10000']}]
+  conf: {task: {provider: 'acme:2.1.0@k8s'}}
+  tasks: {lr_0: {component_ref: lr, conf: {provider: ':@'}}, reader_0: {component_ref: reader}}
+""",
+    "dag.json": b"""{"dag": {"parties": [{"role": "guest", "party_id": ["9999"]}],
+        "tasks": {"lr_0": {"conf": {"provider": "acme:2.1.0@k8s"}}}}}""",
+    "broken.json": b"""{"dag": {"parties": [{"role": "guest", "party_id": ["9999"]}],
+        "tasks": {"lr_0": {"conf": {"provider": "fate"}}, "psi_0": {"conf": {"provider": "a:1@k8s"}}}}}""",
+    "components.json": b'{"lr": {"description": "Logistic regression"}}',
 }
 
 

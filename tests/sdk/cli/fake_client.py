@@ -5,6 +5,8 @@
 
 from dataclasses import replace
 
+from tests.sdk.cli import fake_providers
+from tests.sdk.cli.fake_providers import FakeProviders
 from weighbridge.contract import manifests, references, types
 from weighbridge.contract.errors import AlreadyExists, Conflict, Gone, InUse, NotFound
 
@@ -19,10 +21,11 @@ def _page(items, limit, page):
     return tuple(items[start:end]), (str(end) if end < len(items) else None)
 
 
-class FakeClient:
+class FakeClient(FakeProviders):
     """The client's methods over dictionaries. `calls` lists what changed something."""
 
     def __init__(self):
+        self.all_providers = fake_providers.known()
         self.calls = []
         self.requests = []
         self.all_projects = {}
@@ -500,11 +503,13 @@ class FakeClient:
     def iter_tokens(self):
         return iter(self.all_tokens.values())
 
-    def create_token(self, name, scopes, days=90):
+    def create_token(self, name, scopes, days=90, signing=()):
         self._changed("create_token", name, tuple(scopes), days)
-        token = types.Token("77aa00", name, tuple(scopes), NOW, "ada", LATER if days else "")
+        ends, signs = LATER if days else "", tuple(signing)
+        token = types.Token("77aa00", name, tuple(scopes), NOW, "ada", ends, signing=signs)
         self.all_tokens[token.id] = token
-        return types.IssuedToken(token, "wb_77aa00_verysecret")
+        secrets = {door: f"secret-of-{door}" for door in signs}
+        return types.IssuedToken(token, "wb_77aa00_verysecret", secrets)
 
     def revoke_token(self, token):
         if token not in self.all_tokens:

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from tests.sdk.cli.fake_client import FakeClient
+from tests.sdk.cli.fake_providers import FakeProviders
 from tests.sdk.cli.fake_registry import FakeRegistry
 from weighbridge.client import Client
 from weighbridge.registry import Registry
@@ -23,7 +24,7 @@ def _shape(function):
     ]
 
 
-@pytest.mark.parametrize("name", _public(FakeClient))
+@pytest.mark.parametrize("name", [*_public(FakeClient), *_public(FakeProviders)])
 def test_the_fake_client_has_the_signatures_of_the_real_one(name):
     """A command that works on the fake calls the real client correctly."""
     assert _shape(getattr(FakeClient, name)) == _shape(getattr(Client, name))
