@@ -24,9 +24,11 @@ from chalicelib.registry import (
     models,
     projects,
     publishing,
+    receiving,
     uploads,
     versions,
 )
+from chalicelib.registry.ports import Signed
 from infra import policies
 from infra.embedded.worker import scheduled_event
 from tests.registry_world import key_of, publish, setup_model, upload, world
@@ -51,6 +53,7 @@ NEEDS = {
     "sign_put": ("PutObject",),
     "sign_get": ("GetObject",),
     "sign_part": ("PutObject",),
+    "sign_post": ("PutObject",),
     "create_multipart": ("PutObject",),
     "put_part": ("PutObject",),
     "complete_multipart": ("PutObject",),
@@ -263,7 +266,17 @@ def whole_life(made):
     downloads.sign(stores, record.project_id, manifest, wanted)
     facts.of_files(stores, record.project_id, files)
     stores.blobs.ping()
+    parked_form(stores, record.project_id)
     archives(made, record.project_id, versions.files(made.archive, record.project_id, manifest))
+
+
+def parked_form(stores, project_id):
+    """A file that a form brings becomes a blob; the sweep frees the form's object."""
+    upload, form = receiving.invite(stores, project_id, "m.zip", 4)
+    assert stores.blobs.execute(Signed("POST", form.fields["policy"], {}, 0), b"PKzz").status == 200
+    found = receiving.parked(stores, project_id, upload)
+    receiving.adopted(stores, project_id, found)
+    receiving.unpark(stores, project_id, found)
 
 
 def given_up(made, key, data):
