@@ -71,14 +71,16 @@ def authenticate(
     """
     for text in (claim.token_id, claim.timestamp, claim.nonce, claim.signature):
         if not text or len(text) > MAX_TEXT:
-            raise Unauthenticated("a part of the signature is missing or too long")
+            raise Unauthenticated(
+                "a part of the signature is missing or too long", reason="signature"
+            )
     given = claim.signature.encode("utf-8", "replace")
     good = False
     for master in masters(setting):  # all of them, so that the time taken tells nothing
         expected = sign(_derived(master, claim.facade, claim.token_id)).encode()
         good |= hmac.compare_digest(given, expected)
     if not good:
-        raise Unauthenticated("the signature is wrong")
+        raise Unauthenticated("the signature is wrong", reason="signature")
     who = tokens.signer(stores, claim.token_id, claim.facade)
     _spend(stores, claim)
     return who
@@ -87,11 +89,12 @@ def authenticate(
 def _spend(stores: Stores, claim: Claim) -> None:
     """Takes a signature, or refuses one that is too old, too new or was seen before."""
     if not (claim.timestamp.isascii() and claim.timestamp.isdigit() and len(claim.timestamp) < 17):
-        raise Unauthenticated("the timestamp must be epoch milliseconds")
+        raise Unauthenticated("the timestamp must be epoch milliseconds", reason="time")
     now = stores.now()
     if abs(int(claim.timestamp) / 1000 - now) > WINDOW:
         raise Unauthenticated(
-            f"the timestamp is more than {WINDOW} seconds off; set the clock of the client"
+            f"the timestamp is more than {WINDOW} seconds off; set the clock of the client",
+            reason="time",
         )
     digest = hashlib.sha256(f"{claim.timestamp}\0{claim.nonce}\0{claim.signature}".encode())
     key = Key(keys.of_signatures(claim.token_id), f"{claim.facade}#{digest.hexdigest()}")
@@ -101,4 +104,6 @@ def _spend(stores: Stores, claim: Claim) -> None:
         stores.table.write(Put(Item(key, kept), (Absent(),)))
         spent = True
     if not spent:
-        raise Unauthenticated("this signature was used before; sign every request anew")
+        raise Unauthenticated(
+            "this signature was used before; sign every request anew", reason="replay"
+        )

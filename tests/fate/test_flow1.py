@@ -244,5 +244,5 @@ def test_what_flow_stored_is_seen_through_our_own_api(flow, training, served, tm
     name = f"models/{training.name(*GUEST)}"
     shown = person.json("show", f"{name}@={training.model_version}")
     assert shown["version"]["attributes"]["fate.fate_version"] == "1.11.2"
-    until(lambda: len(person.json("checkpoint", "list", f"{name}@={training.model_version}")
+    until(lambda: len(person.json("checkpoint", "ls", f"{name}@={training.model_version}")
                       ["items"]) == 3)  # fmt: skip

@@ -261,7 +261,7 @@ def test_an_export_is_asked_for_in_three_ways(flow, how):
 def test_every_error_of_an_export_has_a_status(flow, change, status):
     """Because the client takes any 200 for a file."""
     training = flow.add(models.federated(), [GUEST])
-    found, answer = flow.both("model/export", training.describe(*GUEST, **change), method="GET")
+    found, answer = flow.both("model/export", {**training.describe(*GUEST), **change}, method="GET")
     assert (found, answer["retcode"]) == (status, status)
 
 

@@ -38,9 +38,8 @@ ALLOWED = {
     },
     "chalicelib/fate": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.fate", "chalicelib.archives",
-        "chalicelib.engines", "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.api.http",
-        "chalicelib.wiring",
-        "chalicelib.settings",
+        "chalicelib.engines", "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.api.forms",
+        "chalicelib.api.http", "chalicelib.wiring", "chalicelib.settings",
     },
     "chalicelib/edge": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.api", "chalicelib.edge",

@@ -14,10 +14,9 @@ from typing import Any
 
 from chalice.app import Blueprint, Request, Response
 
-from chalicelib.api import doors
+from chalicelib.api import doors, forms
+from chalicelib.api.forms import Form
 from chalicelib.api.http import HEADERS
-from chalicelib.fate.v2 import forms
-from chalicelib.fate.v2.forms import Form
 from chalicelib.registry.signing import Claim
 from chalicelib.registry.stores import Stores
 from chalicelib.registry.tokens import Principal
@@ -74,7 +73,10 @@ class Asked:
     def form(self) -> Form:
         """The body as a form."""
         if not self._form:
-            self._form.append(forms.parse(self.content_type, self.body))
+            found = forms.read({"content-type": self.content_type}, self.body)
+            if not found.names:
+                raise errors.InvalidRequest("the body must be a form (multipart/form-data)")
+            self._form.append(found)
         return self._form[0]
 
     def json(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class Asked:
         if part == "json":
             given = self.json()
         elif part == "form":
-            given = self.form.fields
+            given = {name: self.form.last(name) for name in self.form.fields}
         wrong: dict[str, list[str]] = dict(others or {})
         found: dict[str, str] = {}
         for name in (*required, *optional):

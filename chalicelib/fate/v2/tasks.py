@@ -12,7 +12,7 @@ from chalicelib.fate.v2 import envelope, outputs, tars
 from chalicelib.fate.v2.envelope import Asked, Failure, door, named
 from chalicelib.fate.v2.models import removed
 from chalicelib.fate.v2.outputs import Output
-from chalicelib.registry import blobs
+from chalicelib.registry import blobs, receiving
 from weighbridge.contract import federated as naming
 from weighbridge.contract.errors import IntegrityError, NotFound
 from weighbridge.contract.manifests import FileEntry
@@ -65,13 +65,22 @@ def download(asked: Asked) -> Response:
     if not found:
         raise Failure(envelope.TASK_NOT_FOUND, f"No tar found: {named(**given)}")
     if len(found) == 1:
-        return _leads_to(asked, *found[0])
-    return Response(body=_joined(asked, found), status_code=200, headers={"Content-Type": TAR})
+        return _output(asked, *found[0])
+    # Kept as a blob for as long as the link is good: a gateway would send the bytes as base64.
+    project_id = found[0][0].project_id
+    name = f"{given['task_name']}.tar"
+    return _leads_to(
+        asked, project_id, receiving.whole(asked.at, project_id, name, _joined(asked, found)), name
+    )
 
 
-def _leads_to(asked: Asked, output: Output, entry: FileEntry) -> Response:
-    key = blobs.object_keys(asked.at, output.project_id, [entry.blob])[entry.blob]
+def _output(asked: Asked, output: Output, entry: FileEntry) -> Response:
     name = f"{output.point.component}_{output.point.name}.tar"
+    return _leads_to(asked, output.project_id, entry, name)
+
+
+def _leads_to(asked: Asked, project_id: str, entry: FileEntry, name: str) -> Response:
+    key = blobs.object_keys(asked.at, project_id, [entry.blob])[entry.blob]
     signed = asked.at.blobs.sign_get(key, asked.at.sign_seconds, name, content_type=TAR)
     headers: dict[str, str | list[str]] = {"Location": signed.url, "Cache-Control": "no-store"}
     return Response(body="", status_code=302, headers=headers)
@@ -160,6 +169,6 @@ def fetch(asked: Asked) -> Response:
             continue
         key = (given["task_name"], given["output_key"])
         if found := _files(asked, outputs.current(asked.at, pair, *key)):
-            return _leads_to(asked, *found[0])
+            return _output(asked, *found[0])
         outputs.refuse_held(asked.at, pair, *key)
     raise missing

@@ -49,7 +49,7 @@ class Flow2:
     def ok(self, *words):
         """The data of a command that must succeed."""
         found = self.run(*words)
-        assert found["code"] == 0, (words, found)
+        assert found.get("code") == 0, (words, found)
         return found.get("data")
 
     def point(self, ip, port):

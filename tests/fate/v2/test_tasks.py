@@ -1,6 +1,5 @@
 """Outputs of tasks: queried as JSON, downloaded as tars, deleted; saved and fetched by workers."""
 
-import base64
 import io
 import json
 import tarfile
@@ -73,7 +72,7 @@ def test_several_outputs_of_a_task_are_joined(flow, monkeypatch):
     flow.import_zip(archive(tree))
     status, kind, body = flow.followed("/output/model/download", **flow.task())
     assert (status, kind) == (200, TAR)
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(body))) as joined:
+    with tarfile.open(fileobj=io.BytesIO(body)) as joined:
         assert set(joined.getnames()) == {
             "one/model", "one/model.meta.yaml", "two/other", "two/other.meta.yaml",
         }  # fmt: skip
