@@ -4,17 +4,22 @@ Kinds are registered here; nothing heavy is imported before a job is done.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from chalicelib.registry import jobs, projects
 from chalicelib.registry.jobs import Job
 from chalicelib.registry.stores import Stores
 from weighbridge.contract import federated
+from weighbridge.contract.errors import NotFound
 
 EXPORT, STORE, RESTORE = "fate.export", "fate.store", "fate.restore"
+REFRESH = "fate.refresh"
 jobs.register(EXPORT, "chalicelib.fate.work:export")
 jobs.register(STORE, "chalicelib.fate.work:store")
 jobs.register(RESTORE, "chalicelib.fate.work:restore")
+jobs.register(REFRESH, "chalicelib.fate.work:refresh")
 
 
 def export(stores: Stores, job: Job) -> Mapping[str, Any]:
@@ -43,7 +48,6 @@ def restore(stores: Stores, job: Job) -> Mapping[str, Any]:
     """Copies a party's version out of a second store, and makes it a version of ours."""
     from chalicelib.engines import moving
     from chalicelib.engines.ports import Place
-    from chalicelib.fate import incoming
 
     args = job.args
     party = federated.party_model(args["role"], args["party_id"], args["model_id"])
@@ -52,12 +56,38 @@ def restore(stores: Stores, job: Job) -> Mapping[str, Any]:
         archive = moving.restore(
             stores, job.project_id, engine, place, sha256=str(args.get("sha256", ""))
         )
-    request = incoming.Request(
-        party, place.model_version, bool(args.get("force")), job.id, archive.sha256
-    )
+    _taken_in(stores, job, place, bool(args.get("force")), archive)
+    return {"size": archive.size, "sha256": archive.sha256}
+
+
+def refresh(stores: Stores, job: Job) -> Mapping[str, Any]:
+    """What `enable_model_store` means for a party's version: the store or we are given what is lacking."""
+    from chalicelib.engines import moving
+    from chalicelib.engines.ports import Place
+    from chalicelib.fate import outgoing
+
+    args = job.args
+    party = federated.party_model(args["role"], args["party_id"], args["model_id"])
+    place = Place(party.name, str(args["model_version"]))
+    shard = None
+    with suppress(NotFound):
+        shard = _shard(stores, job)
+    ours = None if shard is None else partial(outgoing.pack, stores, shard)
+    with moving.opened(moving.of_job(job, args["address"])) as engine:
+        did, archive = moving.refresh(stores, job.project_id, engine, place, ours)
+    if did == "restored" and archive is not None:
+        _taken_in(stores, job, place, False, archive)
+    return {"did": did}
+
+
+def _taken_in(stores: Stores, job: Job, place: Any, force: bool, archive: Any) -> None:
+    from chalicelib.fate import incoming
+
+    args = job.args
+    party = federated.party_model(args["role"], args["party_id"], args["model_id"])
+    request = incoming.Request(party, place.model_version, force, job.id, archive.sha256)
     project = _project(stores, job)
     incoming.take_in(stores, job.by, project, request, archive.key, incoming.LARGE)
-    return {"size": archive.size, "sha256": archive.sha256}
 
 
 def _project(stores: Stores, job: Job) -> str:

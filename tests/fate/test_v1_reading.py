@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import json
+import shutil
 
 import pytest
 
@@ -270,8 +272,6 @@ def test_tags(flow):
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """A folder as the server's second store."""
-    import json
-
     from chalicelib.settings import settings
 
     folder = tmp_path / "second"
@@ -305,6 +305,56 @@ def test_store_and_restore(store, flow):
     assert flow.fetch(words)[0] == before
     missing = flow.ok("model/restore", {**words, "model_version": "no"})
     assert missing["code"] == 103
+
+
+def test_loading_brings_the_store_in_step(store, flow, monkeypatch):
+    """With `enable_model_store`: what the store lacks is stored, and what only the store has is fetched."""
+    training = flow.add(models.federated())
+    named = {"model_id": training.model_id, "model_version": training.model_version}
+    child = flow.ok("model/deploy", named)["model_version"]
+    flow.ok("model/load", loading(training, child))
+    assert not [*store.rglob("*.zip")], "it is not enabled"
+    _enable(store, monkeypatch)
+    flow.ok("model/load", loading(training, child))
+    stored = sorted(store.rglob("*.zip"))
+    assert [path.stem for path in stored] == [child, child], "the arbiter's is not loaded"
+    for path in stored:
+        path.rename(path.with_name("elsewhere.zip"))
+    answer = flow("model/load", loading(training, "elsewhere"))
+    assert answer["data"]["host"] == {"10000": 0}
+    words = {**training.describe(*GUEST), "model_version": "elsewhere"}
+    assert flow.fetch(words)[0].keys() == flow.fetch({**words, "model_version": child})[0].keys()
+    assert not [path for path in store.rglob("*.zip") if path.stem == child]
+
+
+def test_nothing_is_loaded_while_the_store_is_broken(store, flow, monkeypatch):
+    """The answer says which party's archive is to blame; nobody is counted."""
+    training = flow.add(models.federated())
+    named = {"model_id": training.model_id, "model_version": training.model_version}
+    child = flow.ok("model/deploy", named)["model_version"]
+    _enable(store, monkeypatch)
+    flow.ok("model/load", loading(training, child))
+    for path in store.rglob("*.zip"):
+        path.with_name("broken.zip").write_bytes(b"no zip")
+    answer = flow("model/load", loading(training, "broken"))
+    assert answer["retcode"] == 103
+    assert "guest 9999" in answer["retmsg"]
+    assert flow("model/query", {"model_version": "broken"})["retcode"] != 0
+    shutil.rmtree(store)
+    store.write_text("in the way")
+    assert flow("model/load", loading(training, child))["retcode"] == 103
+    counts = {r["f_loaded_times"] for r in flow.ok("model/query", {"model_version": child})}
+    assert counts == {0, 1}
+
+
+def _enable(store, monkeypatch):
+    """The server's configuration with `enable_model_store`."""
+    from chalicelib.settings import settings
+
+    address = {"storage": "directory", "path": str(store)}
+    configured = {"enable_model_store": True, "model_store_address": address}
+    monkeypatch.setenv("WEIGHBRIDGE_FATE_STORE", json.dumps(configured))
+    settings.cache_clear()
 
 
 def test_a_store_of_the_callers_choice_needs_an_administrator(flow, tmp_path):

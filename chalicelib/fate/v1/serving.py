@@ -11,6 +11,7 @@ from typing import Any
 from chalicelib.fate import making, parties, shards
 from chalicelib.fate.parties import Outcomes
 from chalicelib.fate.shards import Shard
+from chalicelib.fate.v1 import refreshing
 from chalicelib.fate.v1.archives import transfer_url
 from chalicelib.fate.v1.wire import ARGUMENT, FAILED, Answer, Asked, Refused, verb
 from chalicelib.registry import publications
@@ -47,6 +48,8 @@ def _published(asked: Asked, kind: str, details: Mapping[str, Any]) -> Outcomes:
     """Notes a publication for every party but the arbiters, once all of them are found fit."""
     roles, model_id, label = _meant(asked)
     outcomes, fit = Outcomes(), {}
+    if kind == "loaded":
+        refreshing.refresh(asked, parties.listed(roles, without="arbiter"), model_id, label)
     for party in parties.listed(roles, without="arbiter"):
         try:
             shard = shards.find(
