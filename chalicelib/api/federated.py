@@ -3,10 +3,17 @@
 from chalice.app import Blueprint
 
 from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import federated
+from chalicelib.registry import federated, parking
+from chalicelib.registry.stores import iso
 from chalicelib.wiring import stores
+from weighbridge.contract import federated as identities
 from weighbridge.contract.errors import InvalidRequest
-from weighbridge.contract.types import FederatedPage, FederatedVersion
+from weighbridge.contract.types import (
+    FederatedPage,
+    FederatedVersion,
+    NewArchive,
+    WaitingArchive,
+)
 
 routes = Blueprint(__name__)
 BASE = "/api/projects/{project}/federated"
@@ -29,3 +36,16 @@ def show(call: Call) -> FederatedVersion:
     if not model_id or not label:
         raise InvalidRequest("name the federated version: model_id and label are both needed")
     return federated.show(stores(), call.project, model_id, label)
+
+
+@endpoint(
+    routes, "POST", BASE + "/archives", None, body=NewArchive, answers=WaitingArchive, status=201
+)
+def park(call: Call) -> WaitingArchive:
+    """Names an uploaded blob as the archive of a party's model, which a restore takes in."""
+    new: NewArchive = call.body
+    call.who.require("write", call.project, new.model)
+    if identities.parse(new.model) is None:
+        raise InvalidRequest(f"{new.model[:200]!r} is no party's model (ROLE#PARTY_ID#MODEL_ID)")
+    found = parking.park(stores(), call.project, new.model, new.label, new.blob)
+    return WaitingArchive(new.model, new.label, found.blob, found.size, iso(found.until))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from chalicelib.registry import jobs, projects
+from chalicelib.registry import jobs, parking, projects
 from chalicelib.registry.jobs import Job
 from chalicelib.registry.stores import Stores
 from weighbridge.contract import federated
@@ -45,17 +45,21 @@ def store(stores: Stores, job: Job) -> Mapping[str, Any]:
 
 
 def restore(stores: Stores, job: Job) -> Mapping[str, Any]:
-    """Copies a party's version out of a second store, and makes it a version of ours."""
+    """Makes an archive that waits here, or a copy of what a second store has, a version of ours."""
     from chalicelib.engines import moving
     from chalicelib.engines.ports import Place
+    from chalicelib.fate import waiting
 
     args = job.args
     party = federated.party_model(args["role"], args["party_id"], args["model_id"])
     place = Place(party.name, str(args["model_version"]))
+    checked = str(args.get("sha256", ""))
+    if found := waiting.archive(stores, job.project_id, place, sha256=checked):
+        _taken_in(stores, job, place, bool(args.get("force")), found)
+        parking.forget(stores, job.project_id, party.name, place.model_version)
+        return {"size": found.size, "sha256": found.sha256}
     with moving.opened(moving.of_job(job, args["address"])) as engine:
-        archive = moving.restore(
-            stores, job.project_id, engine, place, sha256=str(args.get("sha256", ""))
-        )
+        archive = moving.restore(stores, job.project_id, engine, place, sha256=checked)
     _taken_in(stores, job, place, bool(args.get("force")), archive)
     return {"size": archive.size, "sha256": archive.sha256}
 

@@ -23,7 +23,7 @@ def publication(model_id: str, number: int, event_id: str) -> Key:
 
 
 def of_tags(project_id: str) -> str:
-    """The partition of FATE's tags."""
+    """The partition of FATE's tags, and of archives that wait."""
     return f"K#{project_id}"
 
 
@@ -41,6 +41,11 @@ def tagged(project_id: str, tag_id: str, label: str) -> tuple[Key, Key]:
     """The link of a tag to a label, from either side."""
     pk = of_tags(project_id)
     return Key(pk, f"T#{tag_id}#{_text(label)}"), Key(pk, f"L#{_text(label)}#{tag_id}")
+
+
+def parked(project_id: str, model: str, label: str) -> Key:
+    """An archive that waits to be taken in as a version of a model."""
+    return Key(of_tags(project_id), f"P#{_text(model)}#{_text(label)}")
 
 
 def of_packages(project_id: str) -> str:

@@ -64,6 +64,7 @@ from chalicelib.registry.door_keys import of_signatures as of_signatures
 from chalicelib.registry.door_keys import of_tags as of_tags
 from chalicelib.registry.door_keys import package as package
 from chalicelib.registry.door_keys import package_identity as package_identity
+from chalicelib.registry.door_keys import parked as parked
 from chalicelib.registry.door_keys import provider as provider
 from chalicelib.registry.door_keys import publication as publication
 from chalicelib.registry.door_keys import tag as tag

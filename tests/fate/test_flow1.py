@@ -97,6 +97,21 @@ def test_import_export_import_export(flow, training):
     assert exported(flow, {**other, "output": "2"}) == second
 
 
+def test_a_large_archive_is_uploaded_and_restored(flow, training, served, tmp_path):
+    """`weighbridge fate upload`, then the client's own import from a database; no store is needed."""
+    person = Person(tmp_path, served.url, served.token)
+    label = training.model_version + "77"
+    source = flow.home / "guest-9999.zip"
+    parked = person.json("fate", "upload", source, f"models/{training.name(*GUEST)}@={label}")
+    assert parked["size"] == source.stat().st_size
+    fields = training.describe(*GUEST, model_version=label)
+    answer = flow.ok("model", "import", "-c", flow.conf(**fields), "--from-database")
+    assert answer["data"]["code"] == 0, answer
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert answer["data"]["sha256"] == sha256
+    assert exported(flow, fields).keys() == exported(flow, training.describe(*GUEST)).keys()
+
+
 def test_errors_of_export_and_import(flow, training):
     """Are printed as JSON, and never written as files."""
     fields = training.describe(*GUEST)

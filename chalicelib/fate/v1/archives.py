@@ -8,7 +8,8 @@ from chalice.app import Response
 
 from chalicelib.archives import packing
 from chalicelib.archives.packing import Archive
-from chalicelib.fate import making, outgoing, shards, work
+from chalicelib.engines.ports import Place
+from chalicelib.fate import making, outgoing, shards, waiting, work
 from chalicelib.fate.shards import Shard
 from chalicelib.fate.v1.wire import (
     FAILED,
@@ -165,9 +166,16 @@ def _address(asked: Asked) -> tuple[dict[str, Any], dict[str, str]]:
     return moving.given(address)
 
 
-def _done(asked: Asked, kind: str, project: str, args: dict[str, Any], paths: str) -> Answer:
+def _done(
+    asked: Asked,
+    kind: str,
+    project: str,
+    args: dict[str, Any],
+    paths: str,
+    needs_store: bool = True,
+) -> Answer:
     """Runs a job of the worker and tells how it ended."""
-    public, secret = _address(asked)
+    public, secret = _address(asked) if needs_store else ({}, {})
     project_id = projects.find(asked.at, project).id
     words = {name: args[name] for name in FOUR}
     text = json.dumps([kind, args, public], sort_keys=True)
@@ -212,7 +220,10 @@ def restore(asked: Asked) -> Answer:
         **_words(asked), "force": asked.flag("force_update"),
         "sha256": asked.text("sha256") or asked.text("hash"),
     }  # fmt: skip
-    return _done(asked, work.RESTORE, asked.writable(), args, "restore")
+    project = asked.writable()
+    place = Place(party.name, label)
+    waits = waiting.there(asked.at, projects.find(asked.at, project).id, place)
+    return _done(asked, work.RESTORE, project, args, "restore", needs_store=not waits)
 
 
 def _words(asked: Asked) -> dict[str, str]:

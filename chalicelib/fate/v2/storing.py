@@ -10,10 +10,11 @@ from typing import Any
 from chalicelib.archives import packing, unpacking
 from chalicelib.engines import moving
 from chalicelib.engines.ports import Place as StorePlace
+from chalicelib.fate import waiting
 from chalicelib.fate.v2 import archives, envelope, outputs
 from chalicelib.fate.v2.envelope import Failure
 from chalicelib.fate.v2.outputs import Pair
-from chalicelib.registry import jobs, projects
+from chalicelib.registry import jobs, parking, projects
 from chalicelib.registry.jobs import Job
 from chalicelib.registry.stores import Stores
 from weighbridge.contract import federated
@@ -65,13 +66,13 @@ def restore(
 ) -> dict[str, Any]:
     """Fetches a party's outputs from the store. What the archive has replaces what is here; nothing is
     changed unless all of it is right."""
-    _configured()
-    _place(party, model_version)
+    place, project_id = _place(party, model_version), projects.find(stores, project).id
+    if not waiting.there(stores, project_id, place):
+        _configured()
     named = {
         "project": project, "party": party.name, "version": model_version, "configured": True,
         "sha256": sha256,
     }  # fmt: skip
-    project_id = projects.find(stores, project).id
     return dict(ended(jobs.run(stores, project_id, RESTORE, by, named)).result)
 
 
@@ -91,11 +92,12 @@ def do_restore(stores: Stores, job: Job) -> Mapping[str, Any]:
     party = federated.parse(str(job.args["party"]))
     if party is None:
         raise NotFound(f"{job.args['party']!r} is no party's model")
-    with moving.opened(moving.of_job(job, job.args)) as engine:
-        fetched = moving.restore(
-            stores, job.project_id, engine, _place(party, model_version),
-            sha256=str(job.args["sha256"]),
-        )  # fmt: skip
+    place, sha256 = _place(party, model_version), str(job.args["sha256"])
+    fetched = waiting.archive(stores, job.project_id, place, sha256=sha256)
+    waited = fetched is not None
+    if fetched is None:
+        with moving.opened(moving.of_job(job, job.args)) as engine:
+            fetched = moving.restore(stores, job.project_id, engine, place, sha256=sha256)
     limits = unpacking.Limits(members=archives.MAX_OUTPUTS)
     kept = unpacking.unpack(stores, job.project_id, fetched.key, limits=limits)
     files = []
@@ -111,4 +113,6 @@ def do_restore(stores: Stores, job: Job) -> Mapping[str, Any]:
     for where, entry in files:
         found = outputs.ensure(stores, job.by, project, where)
         outputs.put(stores, job.by, (party, found), where, entry, {})
+    if waited:
+        parking.forget(stores, job.project_id, party.name, model_version)
     return {"sha256": fetched.sha256, "size": fetched.size, "outputs": len(files)}

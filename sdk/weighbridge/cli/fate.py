@@ -190,6 +190,41 @@ def restore_checkpoints(args: Namespace, context: Context) -> int:
     return 0 if ok else FAILED
 
 
+def upload_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `fate upload`."""
+    parser.add_argument("file", metavar="FILE", help="a zip that FATE exported")
+    parser.add_argument(
+        "ref", metavar="REF", help="what it becomes: P/ROLE#PARTY_ID#MODEL_ID@=VERSION"
+    )
+    parsing.transfers(parser)
+    parsing.changes(parser)
+
+
+def upload(args: Namespace, context: Context) -> int:
+    """Sends an archive and says how to go on."""
+    from weighbridge.fate.uploading import upload_archive
+
+    screen = context.screen
+    with context.registry(args) as registry:
+        found = upload_archive(
+            registry, args.file, args.ref, dry_run=args.dry_run, progress=context.progress(args)
+        )
+    if args.json:
+        screen.json(found)
+        return 0
+    if args.dry_run:
+        screen.line(clean(f"{args.file}: {human_size(found.size)} would wait for {args.ref}"))
+        return 0
+    screen.line(
+        clean(f"{args.file}: {human_size(found.size)} wait for {args.ref} until {found.expires}")
+    )
+    screen.remark(
+        "take it in with `flow model import --from-database` (2.x: `flow model restore`) for that "
+        "role, party, model id and version"
+    )
+    return 0
+
+
 # What is printed
 
 

@@ -49,6 +49,20 @@ COMMANDS: tuple[Command, ...] = (
         resumes=True,
     ),
     Command(
+        "fate upload",
+        "change",
+        "Send a large archive that FATE exported, for a restore to take in.",
+        "fate:upload",
+        (
+            "weighbridge fate upload model.zip "
+            "'models/guest#9999#guest-9999#host-10000#model@=202006122009345696314'",
+        ),
+        notes="A form holds 10 MB at most (on AWS about 4 MB). What is larger is sent to the store, where it "
+        "waits for a day; `flow model import --from-database` for the same role, party, model id and "
+        "version takes it in, before it looks at a second store.",
+        resumes=True,
+    ),
+    Command(
         "fate sync",
         "change",
         "Keep a training worker's model cache in step with the registry.",

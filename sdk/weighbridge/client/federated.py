@@ -26,3 +26,9 @@ class Federated(Session):
         query = {"model_id": model_id, "label": label}
         at = ("projects", project, "federated", "version")
         return self.call(types.FederatedVersion, "GET", *at, query=query)
+
+    def park_archive(self, project: str, model: str, label: str, blob: str) -> types.WaitingArchive:
+        """Names an uploaded blob as the archive of a party's model, which a restore takes in."""
+        at = ("projects", project, "federated", "archives")
+        new = types.NewArchive(model, label, blob)
+        return self.call(types.WaitingArchive, "POST", *at, body=new)

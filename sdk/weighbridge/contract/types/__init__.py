@@ -56,7 +56,13 @@ from weighbridge.contract.types.facts import (
     VerdictReport,
     VersionFacts,
 )
-from weighbridge.contract.types.federated import FederatedPage, FederatedVersion, Shard
+from weighbridge.contract.types.federated import (
+    FederatedPage,
+    FederatedVersion,
+    NewArchive,
+    Shard,
+    WaitingArchive,
+)
 from weighbridge.contract.types.history import (
     AliasHistory,
     AliasMove,
@@ -200,6 +206,7 @@ __all__ = [
     "ModelChanges",
     "ModelPage",
     "ModelSettings",
+    "NewArchive",
     "NewModel",
     "NewProject",
     "NewProvider",
@@ -261,6 +268,7 @@ __all__ = [
     "VersionFacts",
     "VersionPage",
     "VersionState",
+    "WaitingArchive",
     "WantedBlob",
     "Who",
 ]

@@ -31,6 +31,26 @@ class FederatedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class NewArchive:
+    """An archive that was uploaded as `blob`, and the party's model that is to be made of it."""
+
+    model: str
+    label: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingArchive:
+    """An archive that a restore takes in. `expires` is when it is gone."""
+
+    model: str
+    label: str
+    blob: str
+    size: int
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
 class FederatedPage:
     """Federated versions, those of one model together."""
 
