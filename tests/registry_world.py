@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from chalicelib.indexing import objects
 from chalicelib.registry import jobs, models, projects, publishing, uploads
@@ -78,6 +79,15 @@ def setup_model(stores: Stores, project: str = "vision", model: str = "digits") 
     models.create(stores, "ann", project, NewModel(model))
 
 
+def _execute(stores: Stores) -> Any:
+    """What carries out signed requests: the store in memory itself, else a request."""
+    if (execute := getattr(stores.blobs, "execute", None)) is not None:
+        return execute
+    from tests.storage.blobs_fixtures import send
+
+    return send
+
+
 def upload(stores: Stores, project: str, files: dict[str, bytes]) -> tuple[FileEntry, ...]:
     """Pushes small files as a client does: plan, PUT, report."""
     entries = []
@@ -90,7 +100,7 @@ def upload(stores: Stores, project: str, files: dict[str, bytes]) -> tuple[FileE
     data_of = {e.blob: files[e.path] for e in entries}
     for blob in plan.blobs:
         if blob.action == "put":
-            stores.blobs.execute(blob.request, data_of[blob.blob])
+            _execute(stores)(blob.request, data_of[blob.blob])
             done.append(PutDone(blob.blob, blob.key))
     if done:
         uploads.plan(stores, "ann", project, PlanRequest((), tuple(done)))

@@ -88,7 +88,8 @@ def served(tmp_path_factory, renderer):
     publish.build(hostile, folder / "hostile-build", renderer)
     (folder / "hostile-build/p/hostile").rename(folder / "p/hostile")
     (folder / "hostile-build/index.html").rename(folder / "hostile.html")
-    for index, (_, name) in enumerate(list(hostile.model_list)):
+    both = [name for project, name in hostile.model_list if (project, name, 2) in hostile.versions]
+    for index, name in enumerate(both):
         page = comparing.compare_page(compared(hostile, "h", name, 1, 2))
         (folder / f"hostile-compare-{index}.html").write_bytes(renderer.render(page))
     server = _Server(folder)
@@ -165,11 +166,16 @@ def test_hostile_strings_do_nothing(open_page, served):
     folder = served.folder / "p/hostile"
     addresses = ["/hostile.html", "/p/hostile/"]
     for model in sorted(folder.iterdir()):
-        if model.is_dir():
-            below = f"/p/hostile/{model.name}/"
+        below = f"/p/hostile/{model.name}/"
+        if model.name == "~federated":
+            addresses += [f"{below}{shared.name}/" for shared in model.iterdir()]
+        elif (model / "2").is_dir():
             addresses += [below, f"{below}2/", f"{below}2/checkpoints/"]
+        elif model.is_dir():
+            addresses.append(below)
     addresses += [f"/{path.name}" for path in served.folder.glob("hostile-compare-*.html")]
-    assert len(addresses) == 2 + 4 * len(STRINGS)
+    # One name is no name of a federated model.
+    assert len(addresses) == 2 + 7 * len(STRINGS) - 1
     for address in addresses:
         page.goto(served.address + address)
         assert page.evaluate("window.ran") == 0, address

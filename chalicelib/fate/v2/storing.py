@@ -7,7 +7,7 @@ pretends to do is done, or is said not to be.
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.archives import packing, unpacking
+from chalicelib.archives import packing
 from chalicelib.engines import moving
 from chalicelib.engines.ports import Place as StorePlace
 from chalicelib.fate import waiting
@@ -88,6 +88,8 @@ def do_store(stores: Stores, job: Job) -> Mapping[str, Any]:
 
 def do_restore(stores: Stores, job: Job) -> Mapping[str, Any]:
     """Does a restore."""
+    from chalicelib.archives import unpacking  # the API's requests do not need its readers
+
     project, model_version = str(job.args["project"]), str(job.args["version"])
     party = federated.parse(str(job.args["party"]))
     if party is None:
