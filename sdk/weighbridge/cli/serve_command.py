@@ -95,7 +95,10 @@ def _environment() -> dict[str, str]:
     roots = [str(server_root()), str(Path(weighbridge.__file__).resolve().parents[1])]
     if before := os.environ.get("PYTHONPATH"):
         roots.append(before)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+    # glibc raises this bound by itself, and then keeps buffers of many MiB that threads gave back: after
+    # a model of 192 MiB went in and out the server held 97 MiB more instead of 34.
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(1024 * 1024)}
+    return {**kept, **os.environ, "PYTHONPATH": os.pathsep.join(roots)}
 
 
 def _remember(control: socket.socket, ca_file: str | None) -> None:

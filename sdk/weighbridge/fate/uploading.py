@@ -1,9 +1,10 @@
 """An archive of a party's model, too large for a form: sent like any file, and taken in by a restore."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from weighbridge.contract import types
-from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.errors import AlreadyExists, InvalidRequest, NotFound
 from weighbridge.fate.syncing import named
 from weighbridge.registry import Registry
 from weighbridge.sources import PathLike, Source
@@ -25,7 +26,8 @@ def upload_archive(
     progress: Watcher | None = None,
 ) -> types.WaitingArchive:
     """Sends a zip and names it as the archive of `PROJECT/ROLE#PARTY_ID#MODEL_ID@=VERSION`; it waits
-    for a day. An interrupted upload goes on where it was when this is called again."""
+    for a day. The project is made if it is missing. An interrupted upload goes on where it was when
+    this is called again."""
     project, model, label = named(ref)
     file = Path(path)
     with file.open("rb") as stream:
@@ -34,6 +36,11 @@ def upload_archive(
     if dry_run:
         return types.WaitingArchive(model, label, "", file.stat().st_size, "")
     client = registry.client
+    try:
+        client.project(project)
+    except NotFound:  # as `flow model import` and `fate import` make it
+        with suppress(AlreadyExists):
+            client.create_project(project)
     where = str(file.absolute())
     journal = open_journal(journal_folder(), "archive", client.url, ref, where)
     try:
