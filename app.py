@@ -10,6 +10,7 @@ from chalice.app import CloudWatchEvent, SQSEvent
 from chalicelib.api import (
     access,
     checkpoints,
+    facades,
     federated,
     models,
     pages,
@@ -18,12 +19,6 @@ from chalicelib.api import (
     uploads,
     versions,
 )
-from chalicelib.edge import routes as edge
-from chalicelib.fate import v1 as fate_v1
-from chalicelib.fate.v1 import providers as fate_v1_providers  # noqa: F401 (its verbs)
-from chalicelib.fate.v2 import models as fate_v2_models
-from chalicelib.fate.v2 import providers as fate_v2_providers
-from chalicelib.fate.v2 import tasks as fate_v2_tasks
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
@@ -35,8 +30,7 @@ for module in (
     access, projects, models, versions, checkpoints, uploads, federated, providers, pages,
 ):  # fmt: skip
     app.register_blueprint(module.routes)
-for door in (edge, fate_v1, fate_v2_models, fate_v2_tasks, fate_v2_providers):
-    app.register_blueprint(door.routes)
+facades.register(app)
 
 
 def _each(event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:

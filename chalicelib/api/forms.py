@@ -22,8 +22,6 @@ MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencode
 MAX_PARTS = 1000
 MAX_FIELDS = 1024 * 1024
 """Bytes of all fields that are no files."""
-STREAMED: set[tuple[str, str]] = set()
-"""Method and path of the routes whose files may be long: what a server that streams sends on."""
 
 
 class Malformed(InvalidRequest):

@@ -6,13 +6,13 @@ It knows nothing of its own: a record is a package of the project that the calle
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from chalice.app import Blueprint, Request, Response
+from chalice.app import Request, Response
 
-from chalicelib.api import doors, forms
+from chalicelib.api import doors, facades, forms
 from chalicelib.edge import answers, description, downloads, entries, filters, records, storing
 from chalicelib.registry import packages, paging, projects, receiving
 from chalicelib.registry.packages import PackageRecord
@@ -22,12 +22,12 @@ from chalicelib.wiring import stores
 from weighbridge.contract.errors import Conflict, NotFound, RegistryError
 from weighbridge.contract.types import Verb
 
-routes = Blueprint(__name__)
+VIEWS: dict[str, facades.View] = {}
+"""By method and path."""
 PREFIX = "/edge"
 PAGE = 500
 _ID = re.compile(r"[A-Za-z0-9_-]{16,}\Z")
 _LOG = logging.getLogger("weighbridge.edge")
-forms.STREAMED.add(("POST", f"{PREFIX}/models"))
 
 
 class Asked:
@@ -90,11 +90,9 @@ View = Callable[[Asked], Response]
 
 def door(method: str, path: str, *, token: bool = True) -> Callable[[View], View]:
     """Routes a view; answers errors as clients of this door know them."""
-    methods = ["GET", "HEAD"] if method == "GET" else [method]
 
     def decorate(view: View) -> View:
-        def wrapped(**params: str) -> Response:
-            request: Request = routes.current_request
+        def wrapped(request: Request, params: Mapping[str, str]) -> Response:
             try:
                 nobody = Principal("nobody", ())
                 who = doors.authenticate(request.headers.get("authorization")) if token else nobody
@@ -109,8 +107,7 @@ def door(method: str, path: str, *, token: bool = True) -> Callable[[View], View
                 _LOG.exception("unhandled error in %s %s", method, path)
                 return answers.failed()
 
-        wrapped.__name__ = f"edge_{view.__name__}"
-        routes.route(PREFIX + path, methods=methods, content_types=["*/*"])(wrapped)
+        VIEWS[f"{method} {PREFIX}{path}"] = wrapped
         return view
 
     return decorate

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from multipart import MultipartError, PushMultipartParser
 
-from chalicelib.api import forms
+from chalicelib.api import facades, forms
 from chalicelib.registry.receiving import Arrived, Opener
 from infra.embedded.wsgi import raw_target
 from weighbridge.contract import codec
@@ -51,7 +51,7 @@ class LongBodies:
         api: "WSGIApplication",
         admit: Admit,
         read: Read,
-        streamed: Collection[tuple[str, str]] = forms.STREAMED,
+        streamed: Collection[tuple[str, str]] = facades.STREAMED,
     ) -> None:
         self._api, self._admit, self._read, self._streamed = api, admit, read, streamed
 

@@ -11,7 +11,9 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "compat" / "fate.md").rea
 
 def test_every_verb_stands_on_the_page():
     """Once, and nothing that is not served."""
-    rows = re.findall(r"^\| `((?:model|checkpoint)/[a-z_/]+)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `((?:model|checkpoint|provider|component)(?:/[a-z_/]+)?)` \|", PAGE, re.MULTILINE
+    )
     assert sorted(rows) == sorted(VERBS)
 
 

@@ -39,6 +39,7 @@ ALLOWED = {
     "chalicelib/fate": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.fate", "chalicelib.archives",
         "chalicelib.engines", "chalicelib.api.doors", "chalicelib.api.auth", "chalicelib.api.forms",
+        "chalicelib.api.facades",
         "chalicelib.api.http", "chalicelib.wiring", "chalicelib.settings",
     },
     "chalicelib/edge": {

@@ -1,6 +1,13 @@
 """FATE-Flow 1.x: what its clients find under `/v1`."""
 
-from chalicelib.fate.v1 import archives, checkpoints, reading, serving, sets, tags
-from chalicelib.fate.v1.wire import VERBS, routes
+from collections import defaultdict
 
-__all__ = ["VERBS", "archives", "checkpoints", "reading", "routes", "serving", "sets", "tags"]
+from chalicelib.api.facades import View
+from chalicelib.fate.v1 import archives, checkpoints, providers, reading, serving, sets, tags
+from chalicelib.fate.v1.wire import VERBS, answer
+
+VIEWS: dict[str, View] = defaultdict(lambda: answer)
+
+__all__ = [
+    "VERBS", "VIEWS", "archives", "checkpoints", "providers", "reading", "serving", "sets", "tags",
+]  # fmt: skip

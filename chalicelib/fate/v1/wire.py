@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from chalice.app import Blueprint, Request, Response
+from chalice.app import Request, Response
 
 from chalicelib.api import doors
 from chalicelib.fate import forms
@@ -30,7 +30,6 @@ from weighbridge.contract.errors import (
 )
 from weighbridge.contract.types import Verb
 
-routes = Blueprint(__name__)
 OK, FAILED, ARGUMENT, OPERATING, CONNECTION, PERMISSION, AUTHENTICATION = (
     0, 100, 101, 103, 105, 108, 109,
 )  # fmt: skip
@@ -150,6 +149,8 @@ class _Rule:
     rest: int
 
 
+SEGMENTS = ("first", "second", "third", "fourth", "fifth")
+"""What the parts of a path are called in its route."""
 VERBS: dict[str, _Rule] = {}
 
 
@@ -248,18 +249,6 @@ def _handle(request: Request, parts: list[str]) -> Response:
         return answered(failed, 500 if rule.strict else 200)
 
 
-def _route(depth: int) -> None:
-    names = ["first", "second", "third", "fourth", "fifth"][:depth]
-    path = "/v1/" + "/".join(f"{{{name}}}" for name in names)
-
-    def view(**segments: str) -> Response:
-        return _handle(routes.current_request, [segments[name] for name in names])
-
-    view.__name__ = f"fate_v1_{depth}"
-    routes.route(path, methods=["GET", "POST"], content_types=["*/*"])(view)
-
-
-# A route per depth and not one per verb: the gateway has room for 300 resources in all, and answers what
-# it does not know by itself, which no client of FATE understands.
-for _depth in range(1, 6):
-    _route(_depth)
+def answer(request: Request, params: Mapping[str, str]) -> Response:
+    """The answer to any request: which verb is meant is in its path."""
+    return _handle(request, [params[name] for name in SEGMENTS if name in params])

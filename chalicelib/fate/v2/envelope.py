@@ -9,12 +9,12 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any
 
-from chalice.app import Blueprint, Request, Response
+from chalice.app import Request, Response
 
 from chalicelib.api import doors, forms
+from chalicelib.api.facades import View
 from chalicelib.api.forms import Form
 from chalicelib.api.http import HEADERS
 from chalicelib.registry.signing import Claim
@@ -172,16 +172,14 @@ def _told(error: errors.RegistryError) -> Response:
     return reply({"json": fields} if fields else None, error.message, code)
 
 
-View = Callable[[Asked], Any]
+Answering = Callable[[Asked], Any]
 
 
-def door(blueprint: Blueprint, method: str, path: str) -> Callable[[View], View]:
-    """Routes a view of this facade. It answers data, or a whole response."""
+def door(views: dict[str, View], method: str, path: str) -> Callable[[Answering], Answering]:
+    """Adds a view of this facade to `views`. It answers data, or a whole response."""
 
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def wrapper() -> Response:
-            request: Request = blueprint.current_request
+    def decorate(view: Answering) -> Answering:
+        def wrapper(request: Request, params: Mapping[str, str]) -> Response:
             try:
                 raw = request.raw_body or b""
                 body = raw if isinstance(raw, bytes) else raw.encode()
@@ -200,8 +198,7 @@ def door(blueprint: Blueprint, method: str, path: str) -> Callable[[View], View]
                 _LOG.exception("unhandled error in %s %s", method, path)
                 return reply(None, "the server failed; its log has the details", FAILED)
 
-        wrapper.__name__ = f"v2_{view.__name__}_{method.lower()}"
-        blueprint.route(path, methods=[method], content_types=["*/*"])(wrapper)
+        views[f"{method} {path}"] = wrapper
         return view
 
     return decorate

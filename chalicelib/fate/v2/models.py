@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from chalice.app import Blueprint, Response
+from chalice.app import Response
 
 from chalicelib.api import doors
+from chalicelib.api.facades import View
 from chalicelib.fate.v2 import archives, envelope, outputs, storing
 from chalicelib.fate.v2.envelope import Asked, Failure, door, named, reply
 from weighbridge.contract import federated as naming
 from weighbridge.contract.errors import IntegrityError, InvalidRequest
 from weighbridge.contract.federated import PartyModel
 
-routes = Blueprint(__name__)
+VIEWS: dict[str, View] = {}
 IDS = ("model_id", "model_version")
 PARTY = ("role", "party_id")
 NARROWER = (*PARTY, "task_name", "output_key")
@@ -25,7 +26,7 @@ def _wanted(party: PartyModel, role: str, party_id: str) -> bool:
     return role in ("", party.role) and party_id in ("", party.party_id)
 
 
-@door(routes, "POST", "/v2/model/export")
+@door(VIEWS, "POST", "/v2/model/export")
 def export(asked: Asked) -> Any:
     """A link to a zip of the outputs of one party."""
     given = asked.texts("json", (*IDS, *PARTY))
@@ -45,7 +46,7 @@ def export(asked: Asked) -> Any:
     return archives.link(asked.at, job, archives.filename(model_id, model_version, role, party_id))
 
 
-@door(routes, "POST", "/v2/model/import")
+@door(VIEWS, "POST", "/v2/model/import")
 def import_model(asked: Asked) -> Any:
     """Takes a zip of outputs, of one party or of several, under the ids of the request."""
     given = asked.texts("form", IDS)
@@ -65,7 +66,7 @@ def import_model(asked: Asked) -> Any:
     return None
 
 
-@door(routes, "POST", "/v2/model/delete")
+@door(VIEWS, "POST", "/v2/model/delete")
 def delete(asked: Asked) -> Any:
     """Deletes the outputs that match, of all parties or of some."""
     given = asked.texts("json", IDS, NARROWER)
@@ -100,19 +101,19 @@ def _unsupported(what: str, instead: str) -> Response:
     return reply(None, f"{what} is not supported for 2.x models: {instead}", envelope.NOT_SUPPORTED)
 
 
-@door(routes, "POST", "/v2/model/load")
+@door(VIEWS, "POST", "/v2/model/load")
 def load(asked: Asked) -> Response:
     """Says that publishing a 2.x model is done by an alias."""
     return _unsupported("load", "publish a version with `weighbridge alias set`")
 
 
-@door(routes, "POST", "/v2/model/migrate")
+@door(VIEWS, "POST", "/v2/model/migrate")
 def migrate(asked: Asked) -> Response:
     """Says that a 2.x model is moved by export and import: nothing in it names the parties."""
     return _unsupported("migrate", "export it, and import it under the other ids")
 
 
-@door(routes, "POST", "/v2/model/store")
+@door(VIEWS, "POST", "/v2/model/store")
 def store(asked: Asked) -> dict[str, Any]:
     """Copies a party's model into the second store that the server's settings name."""
     given = asked.texts("json", (*IDS, *PARTY))
@@ -126,7 +127,7 @@ def store(asked: Asked) -> dict[str, Any]:
     raise _none(**given)
 
 
-@door(routes, "POST", "/v2/model/restore")
+@door(VIEWS, "POST", "/v2/model/restore")
 def restore(asked: Asked) -> dict[str, Any]:
     """Fetches a party's model from the second store; what it has replaces what is here."""
     given = asked.texts("json", (*IDS, *PARTY), ("sha256",))

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from chalice.app import Blueprint, Response
+from chalice.app import Response
 
 from chalicelib.api import doors
+from chalicelib.api.facades import View
 from chalicelib.fate.v2 import envelope
 from chalicelib.fate.v2.envelope import Asked, Failure, door, invalid, reply
 from chalicelib.registry import providers
@@ -14,7 +15,7 @@ from weighbridge.contract import providers as naming
 from weighbridge.contract.errors import InvalidName, NotFound
 from weighbridge.contract.types import NewProvider, Provider
 
-routes = Blueprint(__name__)
+VIEWS: dict[str, View] = {}
 FILTERS = ("name", "device", "version", "provider_name")
 
 
@@ -23,7 +24,7 @@ def home(asked: Asked) -> str:
     return doors.project_name(asked.who, settings().provider_project)
 
 
-@door(routes, "POST", "/v2/provider/register")
+@door(VIEWS, "POST", "/v2/provider/register")
 def register(asked: Asked) -> Response:
     """Registers a provider, or replaces it; nothing is saved unless all is right."""
     body = asked.json()
@@ -89,13 +90,13 @@ def _row(provider: Provider) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@door(routes, "GET", "/v2/provider/query")
+@door(VIEWS, "GET", "/v2/provider/query")
 def query(asked: Asked) -> list[dict[str, Any]]:
     """The providers that match; all of them without a filter."""
     return [_row(p) for p in _matching(asked, asked.texts("querystring", (), FILTERS))]
 
 
-@door(routes, "POST", "/v2/provider/delete")
+@door(VIEWS, "POST", "/v2/provider/delete")
 def delete(asked: Asked) -> bool:
     """Removes the providers that match; whether there were any. Never all of them without a filter."""
     given = asked.texts("json", (), FILTERS)

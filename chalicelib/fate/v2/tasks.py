@@ -5,9 +5,10 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any
 
-from chalice.app import Blueprint, Response
+from chalice.app import Response
 
 from chalicelib.api import doors
+from chalicelib.api.facades import View
 from chalicelib.fate.v2 import envelope, outputs, tars
 from chalicelib.fate.v2.envelope import Asked, Failure, door, named
 from chalicelib.fate.v2.models import removed
@@ -17,7 +18,7 @@ from weighbridge.contract import federated as naming
 from weighbridge.contract.errors import IntegrityError, NotFound
 from weighbridge.contract.manifests import FileEntry
 
-routes = Blueprint(__name__)
+VIEWS: dict[str, View] = {}
 TASK = ("job_id", "role", "party_id", "task_name")
 TAR = "application/x-tar"
 """Exactly so: the client extracts nothing else."""
@@ -47,7 +48,7 @@ def _files(asked: Asked, found: Sequence[Output]) -> list[tuple[Output, FileEntr
     return [(output, entry) for output, entry in pairs if entry is not None]
 
 
-@door(routes, "GET", "/v2/output/model/query")
+@door(VIEWS, "GET", "/v2/output/model/query")
 def query(asked: Asked) -> dict[str, Any]:
     """The models of a task as JSON, by output key."""
     given = asked.texts("querystring", TASK, ("output_key",))
@@ -57,7 +58,7 @@ def query(asked: Asked) -> dict[str, Any]:
     }
 
 
-@door(routes, "GET", "/v2/output/model/download")
+@door(VIEWS, "GET", "/v2/output/model/download")
 def download(asked: Asked) -> Response:
     """Leads to the tar of a task's output; those of several are joined, each in a folder of its key."""
     given = asked.texts("querystring", TASK, ("output_key",))
@@ -106,7 +107,7 @@ def _joined(asked: Asked, found: Sequence[tuple[Output, FileEntry]]) -> bytes:
     return data.getvalue()
 
 
-@door(routes, "POST", "/v2/output/model/delete")
+@door(VIEWS, "POST", "/v2/output/model/delete")
 def delete(asked: Asked) -> None:
     """Deletes the outputs of a task."""
     given = asked.texts("json", TASK)
@@ -115,7 +116,7 @@ def delete(asked: Asked) -> None:
     removed(asked, given["job_id"], version, {**given, "output_key": ""})
 
 
-@door(routes, "POST", "/v2/worker/model/save")
+@door(VIEWS, "POST", "/v2/worker/model/save")
 def save(asked: Asked) -> None:
     """Takes the tar of an output from a training worker. Whose it is says the YAML in it."""
     given = asked.texts(
@@ -153,7 +154,7 @@ def save(asked: Asked) -> None:
     outputs.save(asked.at, asked.who.name, project, where, file.data, tags)
 
 
-@door(routes, "GET", "/v2/worker/model/download")
+@door(VIEWS, "GET", "/v2/worker/model/download")
 def fetch(asked: Asked) -> Response:
     """Leads to the tar of one output."""
     given = asked.texts(
