@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from chalicelib.registry import tokens
-from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
+from chalicelib.registry.ports import Blobs, Fetch, InboxGrants, Package, Queue, Table
 from chalicelib.registry.stores import Stores
 from chalicelib.settings import Settings, settings
 from weighbridge.contract.errors import RegistryError
@@ -62,8 +62,14 @@ def build(config: Settings) -> Stores:
         site=_blobs(config, config.site_bucket), grants=_grants(config),
         sign_seconds=config.sign_seconds, lease_seconds=config.lease_seconds,
         stale_seconds=config.stale_seconds, inbox_seconds=config.inbox_seconds,
-        bucket=config.bucket,
+        bucket=config.bucket, inspect=_inspect,
     )  # fmt: skip
+
+
+def _inspect(fetch: Fetch, size: int) -> Package:
+    from chalicelib.indexing import packages
+
+    return packages.inspect(fetch, size)
 
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from chalicelib.indexing import objects
+from chalicelib.indexing import objects, packages
 from chalicelib.registry import models, projects, publishing, uploads
 from chalicelib.registry.stores import Stores
 from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
@@ -41,6 +41,7 @@ def world(folder: Path, table=None, blobs=None) -> tuple[Stores, Clock]:
         queue=MemoryQueue(),
         site=MemoryBlobs(clock=clock),
         now=clock,
+        inspect=packages.inspect,
     )
     return stores, clock
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from chalicelib.registry import keys, models, outbox, projects, publishing, versions
+from chalicelib.registry import keys, labels, models, outbox, projects, publishing, versions
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import (
     ConditionFailed,
@@ -156,8 +156,7 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
                 clean=target, model_id=record.id,
             ),
         ]  # fmt: skip
-        if current.version.label:
-            writes.append(Delete(keys.label(record.id, current.version.label)))
+        writes += labels.freed(stores, record, current.version.label, target)
         return record.model, writes
 
     for _ in range(models.RACES):

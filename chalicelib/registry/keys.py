@@ -11,6 +11,7 @@
 | an open multipart upload | `P#<project id>` | `U#<upload id>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
 | versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
+| the greatest label, where labels are ordered | `M#<model id>` | `ORDER` | get (moved under a condition) |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
 | best version by a metric | `M#<model id>` | `Q#<metric>#<ordered value>#<number>` | query, one item |
 | what `production` was at time T | `M#<model id>` | `H#<alias>#<event id>` | query, one item |
@@ -22,6 +23,7 @@
 | best checkpoint by a metric | `C#<model id>#<version>` | `Q#<metric>#<ordered value>#<number>` | query |
 | a component's checkpoints by number | `C#<model id>#<version>` | `A#<component>#<number>` | query |
 | a component's best by a metric | `C#<model id>#<version>` | `R#<component>#<metric>#<value>#<number>` | query |
+| a staged file by its name | `C#<model id>#<version>` | `F#<path>` | get in batches of 100 |
 | checkpoints given up, not yet released | `C#<model id>#<version>` | `X#<number>` | query |
 | a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
 | where a part's bytes lie | `T#<project id>#<sha256>#<size>` | `PART` | get in batches of 100 |
@@ -129,6 +131,16 @@ def version(model_id: str, kind: str, number: int) -> Key:
 def label(model_id: str, name: str) -> Key:
     """The lock of a version label."""
     return Key(of_model(model_id), f"L#{text(name)}")
+
+
+def label_mark(model_id: str) -> Key:
+    """The greatest label of a model that orders its labels."""
+    return Key(of_model(model_id), "ORDER")
+
+
+def staged(pk: str, path: str) -> Key:
+    """A file that was announced for a checkpoint of the version to come."""
+    return Key(pk, f"F#{text(path)}")
 
 
 def idempotency(model_id: str, key: str) -> Key:

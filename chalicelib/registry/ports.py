@@ -6,7 +6,7 @@ The registry's promises rest on its conditions and transactions, so both engines
 docs/decisions/0002-one-table-two-engines.md.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -345,6 +345,26 @@ class Queue(Protocol):
 
     def send(self, topic: str, message: Mapping[str, Any]) -> None:
         """Topics: `index` (an object to look at), `render` (a project whose outbox has entries)."""
+
+
+Fetch = Callable[[int, int], bytes]
+"""Reads a range of a file: where it starts, and how many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a ForML package says of itself; `problem` says why it is none, or not to be trusted."""
+
+    name: str
+    version: str
+    problem: str = ""
+
+
+class Inspector(Protocol):
+    """Looks into a package by ranges; what is hostile is a problem, never an exception."""
+
+    def __call__(self, fetch: Fetch, size: int) -> Package:
+        """What the package of `size` bytes says."""
 
 
 class InboxGrants(Protocol):

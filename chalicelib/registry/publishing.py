@@ -11,8 +11,10 @@ from chalicelib.registry import (
     blobs,
     claims,
     keys,
+    labels,
     models,
     outbox,
+    packages,
     projects,
     retention,
     safety,
@@ -42,6 +44,7 @@ from weighbridge.contract.errors import (
     IntegrityError,
     InvalidRequest,
     TooLarge,
+    Unavailable,
 )
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import (
@@ -56,6 +59,8 @@ MAX_PAGE = 10_000
 MAX_METRICS = 500
 MAX_PARENTS = 32
 MAX_DOCUMENT = 200 * 1024
+LABEL_RACES = 40
+"""Ordered labels have one mark per model, so concurrent commits of a model race for it."""
 _WORD = {"ready": "published"}
 
 
@@ -63,11 +68,9 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
     """Opens the next version. The same key again answers the same version.
 
     Cost: one counter update, one note and one transaction of 2 items (1 more with a label, 1 more
-    with a retention of its own).
+    with a retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
     """
     names.key("idempotency key", new.key)
-    if new.label:
-        names.label(new.label)
     if new.retention is not None:
         retention.checked(new.retention)
     record = models.find(stores, project, model)
@@ -75,8 +78,11 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
         raise Conflict(f"the model {record.name} is being deleted")
     if known := stores.table.get(keys.idempotency(record.id, new.key)):
         return versions.numbered(stores, record, int(known.attrs["n"])).version
-    if new.label and (lock := stores.table.get(keys.label(record.id, new.label))):
-        raise _taken(record, new.label, lock)
+    label, locked = labels.said(record, new.label), not labels.ordered(record.model)
+    if not locked:
+        labels.check(record, labels.mark(stores, record), label)
+    elif label and (lock := stores.table.get(keys.label(record.id, label))):
+        raise _taken(record, label, lock)
     counter = stores.table.write(
         Update(keys.counter(keys.of_model(record.id)), add={"n": 1}, condition=(Missing("state"),))
     )
@@ -89,7 +95,7 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
     )
     version = Version(
         project=record.project, model=record.model.name, number=number, state="open",
-        label=new.label, created=iso(now), created_by=by, revision=1,
+        label=label, created=iso(now), created_by=by, revision=1,
     )  # fmt: skip
     opened = Item(
         keys.version(record.id, keys.OPEN, number), {"state": "open", "rev": 1},
@@ -101,8 +107,8 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
         Put(opened, (Absent(),)),
         Put(Item(keys.idempotency(record.id, new.key), expiring), (Absent(),)),
     ]
-    if new.label:
-        writes.append(Put(Item(keys.label(record.id, new.label), lock_attrs), (Absent(),)))
+    if label and locked:
+        writes.append(Put(Item(keys.label(record.id, label), lock_attrs), (Absent(),)))
     if new.retention is not None:  # beside the counter of its checkpoints: read with it
         own = {"retention": codec.encode(new.retention)}
         counter_key = keys.counter(keys.of_checkpoints(record.id, number))
@@ -113,7 +119,7 @@ def begin(stores: Stores, by: str, project: str, model: str, new: NewVersion) ->
         if failed.index == 1:  # a twin of this request was faster
             twin = stores.table.get(keys.idempotency(record.id, new.key))
             return versions.numbered(stores, record, int(twin.attrs["n"]) if twin else 0).version
-        raise _taken(record, new.label, failed.existing) from None
+        raise _taken(record, label, failed.existing) from None
     return version
 
 
@@ -275,6 +281,7 @@ def commit(
     else:  # the references were written with the pages; the bytes must still be there
         blobs.require(stores, record.project_id, entries)
     accept.check(stores, record.project_id, entries)
+    packages.check(stores, record, version.label, entries)
     version = replace(version, claims=claims.accept(stores, found, entries, request.claims))
     lineage = [
         Put(Item(keys.dependent(p.model.id, p.number, found.reference), {},
@@ -292,18 +299,37 @@ def commit(
         subject=f"{record.model.name}@{number}", versions=[number, *_local(parents, record)],
         details={k: v for k, v in (("label", version.label), ("source", source)) if v},
     )  # fmt: skip
-    still_open = (Equal("state", "open"),)
-    try:
-        stores.table.transact([
-            Delete(keys.version(record.id, keys.OPEN, number), still_open),
-            Put(flipped, (Absent(),)), event,
-        ])  # fmt: skip
-    except ConditionFailed:
+    flip: list[Write] = [
+        Delete(keys.version(record.id, keys.OPEN, number), (Equal("state", "open"),)),
+        Put(flipped, (Absent(),)), event,
+    ]  # fmt: skip
+    if not _flipped(stores, record, version, flip):
         return _same(versions.numbered(stores, record, number), request)
     outbox.wake(stores, record.project_id)
     if safety.recheck(stores, record.project_id, note):
         return versions.numbered(stores, record, number).version
     return version
+
+
+def _flipped(stores: Stores, record: ModelRecord, version: Version, flip: Sequence[Write]) -> bool:
+    """Makes the version visible, and its label the greatest where labels are ordered; false if it is
+    open no more."""
+    for _ in range(LABEL_RACES):
+        more: list[Write] = []
+        if labels.ordered(record.model):
+            mark = labels.mark(stores, record)
+            if mark.number == version.number:
+                return False  # a twin of this request was faster
+            more = labels.moves(record, mark, version.label, version.number)
+        try:
+            stores.table.transact([*flip, *more])
+        except ConditionFailed as failed:
+            if failed.index < len(flip):
+                return False
+            record = models.within(stores, record.project_id, record.project, record.model.name)
+            continue
+        return True
+    raise Unavailable(f"too many others publish versions of {record.name}; try again")
 
 
 def _local(parents: list[VersionRecord], record: ModelRecord) -> list[int]:
@@ -341,8 +367,8 @@ def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Ver
         Delete(keys.version(record.id, keys.OPEN, number), (Equal("state", "open"),)),
         Put(item), event,
     ]  # fmt: skip
-    if found.version.label:
-        writes.append(Delete(keys.label(record.id, found.version.label)))
+    if not labels.ordered(record.model):  # else it was never locked
+        writes += labels.freed(stores, record, found.version.label, number)
     try:
         stores.table.transact(writes)
     except ConditionFailed:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
+from chalicelib.registry.ports import Blobs, InboxGrants, Inspector, Queue, Table
 
 
 def _random() -> str:
@@ -29,6 +29,7 @@ class Stores:
     stale_seconds: int = 7 * 86400
     inbox_seconds: int = 14 * 86400
     bucket: str = field(default="")
+    inspect: Inspector | None = None
 
 
 def iso(seconds: float) -> str:

@@ -32,6 +32,8 @@ _END, _END64, _LOCATOR, _ENTRY = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"
 _FULL32, _FULL16 = 0xFFFFFFFF, 0xFFFF
 _UTF8, _ENCRYPTED, _DESCRIPTOR = 0x800, 0x2041, 0x8
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
+_LINK = 0xA
+"""The kind of file in the Unix mode that the outer attributes begin with."""
 
 
 class BadZip(Exception):
@@ -49,6 +51,7 @@ class Member:
     offset: int
     encrypted: bool
     crc: int = 0
+    link: bool = False
 
 
 def directory(ranged: Ranged, limit: int = MAX_ENTRIES) -> tuple[Member, ...]:
@@ -178,7 +181,7 @@ def _entries(data: bytes, count: int) -> Iterator[Member]:
         flags, method, _, _, crc, compressed, size, named, extra, comment, disk = (
             struct.unpack_from("<4H3I4H", data, at + 8)
         )
-        offset = struct.unpack_from("<I", data, at + 42)[0]
+        outside, offset = struct.unpack_from("<2I", data, at + 38)
         end = at + 46 + named + extra + comment
         if end > len(data):
             raise BadZip("its directory is cut short")
@@ -197,7 +200,8 @@ def _entries(data: bytes, count: int) -> Iterator[Member]:
         if disk not in (0, _FULL16):
             raise BadZip("it is spread over several files")
         size, compressed, offset = values
-        yield Member(name, method, compressed, size, offset, bool(flags & _ENCRYPTED), crc)
+        yield Member(name, method, compressed, size, offset, bool(flags & _ENCRYPTED), crc,
+                     outside >> 28 == _LINK)  # fmt: skip
         at = end
     if at != len(data):
         raise BadZip("its directory holds more than it claims")

@@ -21,11 +21,14 @@ from weighbridge.contract.types.access import (
     Who,
 )
 from weighbridge.contract.types.checkpoints import (
+    Bundle,
     Checkpoint,
     CheckpointCommit,
     CheckpointPage,
     CheckpointState,
     Promotion,
+    Staged,
+    StageRequest,
 )
 from weighbridge.contract.types.claims import (
     Claims,
@@ -64,6 +67,7 @@ from weighbridge.contract.types.history import (
 from weighbridge.contract.types.models import (
     Card,
     Direction,
+    LabelOrder,
     Model,
     ModelChanges,
     ModelPage,
@@ -134,6 +138,7 @@ __all__ = [
     "ApprovalChange",
     "ApprovalState",
     "BlobPlan",
+    "Bundle",
     "Card",
     "Checkpoint",
     "CheckpointCommit",
@@ -166,6 +171,7 @@ __all__ = [
     "Judged",
     "KeepBest",
     "KnownPart",
+    "LabelOrder",
     "LookAnswer",
     "LookRequest",
     "Mode",
@@ -206,6 +212,8 @@ __all__ = [
     "Scope",
     "Section",
     "SignedRequest",
+    "StageRequest",
+    "Staged",
     "Statistics",
     "Stored",
     "StoredPage",
