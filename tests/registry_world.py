@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-from chalicelib.indexing import objects
+from chalicelib.indexing import forml_packages, objects
 from chalicelib.registry import jobs, models, projects, publishing, uploads
 from chalicelib.registry.stores import Stores
 from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
@@ -42,6 +42,7 @@ def world(folder: Path, table=None, blobs=None, working=False) -> tuple[Stores, 
         queue=WorkingQueue() if working else MemoryQueue(),
         site=MemoryBlobs(clock=clock),
         now=clock,
+        inspect=forml_packages.inspect,
     )
     if working:
         stores.queue.stores = stores

@@ -235,7 +235,7 @@ class FakeClient(FakeProviders):
             raise Gone(f"{project}/{model}@{number} was deleted")
         return self._with_aliases(known[number])
 
-    def begin_version(self, project, model, key, label="", retention=None):
+    def begin_version(self, project, model, key, label="", retention=None, create=False):
         known = self.all_versions[project, self.model(project, model).name]
         number = max(known, default=0) + 1
         known[number] = types.Version(project, model, number, "open", label, created=NOW)

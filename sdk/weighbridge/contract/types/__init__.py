@@ -23,11 +23,14 @@ from weighbridge.contract.types.access import (
     Who,
 )
 from weighbridge.contract.types.checkpoints import (
+    Bundle,
     Checkpoint,
     CheckpointCommit,
     CheckpointPage,
     CheckpointState,
     Promotion,
+    Staged,
+    StageRequest,
 )
 from weighbridge.contract.types.claims import (
     Claims,
@@ -67,6 +70,7 @@ from weighbridge.contract.types.history import (
 from weighbridge.contract.types.models import (
     Card,
     Direction,
+    LabelOrder,
     Model,
     ModelChanges,
     ModelPage,
@@ -154,6 +158,7 @@ __all__ = [
     "ApprovalState",
     "Assignment",
     "BlobPlan",
+    "Bundle",
     "Card",
     "Checkpoint",
     "CheckpointCommit",
@@ -192,6 +197,7 @@ __all__ = [
     "Judged",
     "KeepBest",
     "KnownPart",
+    "LabelOrder",
     "Level",
     "LookAnswer",
     "LookRequest",
@@ -242,6 +248,8 @@ __all__ = [
     "Shard",
     "SignedRequest",
     "SigningFacade",
+    "StageRequest",
+    "Staged",
     "Statistics",
     "Stored",
     "StoredPage",
