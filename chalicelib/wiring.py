@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from chalicelib.registry import tokens
+from chalicelib.registry.inspection import Fetch, FormlPackage
 from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
 from chalicelib.registry.stores import Stores
 from chalicelib.settings import Settings, settings
@@ -62,8 +63,14 @@ def build(config: Settings) -> Stores:
         site=_blobs(config, config.site_bucket), grants=_grants(config),
         sign_seconds=config.sign_seconds, lease_seconds=config.lease_seconds,
         stale_seconds=config.stale_seconds, inbox_seconds=config.inbox_seconds,
-        bucket=config.bucket,
+        bucket=config.bucket, inspect=_inspect,
     )  # fmt: skip
+
+
+def _inspect(fetch: Fetch, size: int) -> FormlPackage:
+    from chalicelib.indexing import forml_packages
+
+    return forml_packages.inspect(fetch, size)
 
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000

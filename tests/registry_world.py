@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from chalicelib.indexing import objects
+from chalicelib.indexing import forml_packages, objects
 from chalicelib.registry import jobs, models, projects, publishing, uploads
 from chalicelib.registry.stores import Stores
 from chalicelib.storage.memory import MemoryBlobs, MemoryQueue
@@ -43,6 +43,7 @@ def world(folder: Path, table=None, blobs=None, working=False) -> tuple[Stores, 
         queue=WorkingQueue() if working else MemoryQueue(),
         site=MemoryBlobs(clock=clock),
         now=clock,
+        inspect=forml_packages.inspect,
     )
     if working:
         stores.queue.stores = stores

@@ -6,6 +6,7 @@ from chalicelib.api.http import PAGED, Call, endpoint
 from chalicelib.api.versions import ONE as VERSION
 from chalicelib.api.versions import found
 from chalicelib.registry import (
+    bundles,
     checkpoints,
     downloads,
     facts,
@@ -14,12 +15,14 @@ from chalicelib.registry import (
     pruning,
     safety,
     series,
+    staging,
     verdicts,
     versions,
 )
 from chalicelib.wiring import stores
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.types import (
+    Bundle,
     Checkpoint,
     CheckpointCommit,
     CheckpointPage,
@@ -33,6 +36,8 @@ from weighbridge.contract.types import (
     ReleaseRequest,
     Retention,
     RetentionState,
+    Staged,
+    StageRequest,
     VerdictReport,
     Version,
     VersionFacts,
@@ -49,7 +54,8 @@ def _record(call: Call) -> checkpoints.CheckpointRecord:
     return checkpoints.resolve(stores(), found(call), call.checkpoint)
 
 
-@endpoint(routes, "GET", BASE, "read", answers=CheckpointPage, query=(*FILTERS, *PAGED))
+@endpoint(routes, "GET", BASE, "read", answers=CheckpointPage, query=(*FILTERS, *PAGED),
+          tagged=True)  # fmt: skip
 def listing(call: Call) -> CheckpointPage:
     """Checkpoints of a version, newest first; by component, name, steps, tags, or by a metric. `state` is ready or
     held (by its verdict)."""
@@ -74,6 +80,12 @@ def _tag(text: str) -> tuple[str, str]:
 def commit(call: Call) -> Checkpoint:
     """Publishes a checkpoint."""
     return checkpoints.commit(stores(), call.by, found(call), call.body)
+
+
+@endpoint(routes, "POST", VERSION + "/staged", "write", body=StageRequest, answers=Staged)
+def stage(call: Call) -> Staged:
+    """Announces files for a checkpoint that another may commit, and answers those announced before."""
+    return staging.stage(stores(), call.by, found(call), call.body)
 
 
 @endpoint(routes, "GET", ONE, "read", answers=Checkpoint)
@@ -106,6 +118,12 @@ def sign(call: Call) -> Downloads:
     return downloads.sign(
         stores(), record.version.model.project_id, record.checkpoint.manifest, call.body
     )
+
+
+@endpoint(routes, "GET", ONE + "/bundle", "read", answers=Bundle)
+def bundle(call: Call) -> Bundle:
+    """A checkpoint, its files and signed GETs of its blobs in one answer, unless its verdict holds it back."""
+    return bundles.of_checkpoint(stores(), _record(call))
 
 
 @endpoint(routes, "GET", ONE + "/facts", "read", answers=VersionFacts)

@@ -1,5 +1,6 @@
 """The HTTP edge: decode, check the token, call, encode. The only place where errors become statuses."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -115,6 +116,16 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(body=body, status_code=status, headers=dict(HEADERS))
 
 
+def tagged_answer(value: Any, known: str) -> Response:
+    """A contract object with an entity tag; 304 without a body if the caller knows it already."""
+    found = answer(value)
+    tag = f'"{hashlib.sha256(found.body.encode()).hexdigest()[:32]}"'
+    found.headers |= {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if tag in {text.strip().removeprefix("W/") for text in known.split(",")}:
+        return Response(body="", status_code=304, headers=found.headers)
+    return found
+
+
 def problem(error: RegistryError, request_id: str = "") -> Response:
     """An error as a response, in the one error body."""
     headers: dict[str, str | list[str]] = {**HEADERS}
@@ -167,9 +178,11 @@ def endpoint(
     status: int = 200,
     query: tuple[str, ...] = (),
     token: bool = True,
+    tagged: bool = False,
 ) -> Callable[[View], View]:
     """Routes a view. `verb` is checked on the path's project, model and alias before the view runs;
-    with none, any valid token will do, and the view asks `call.who` itself."""
+    with none, any valid token will do, and the view asks `call.who` itself. A `tagged` answer need not
+    be sent again to a caller who knows it."""
 
     def decorate(view: View) -> View:
         summary = (view.__doc__ or "").strip().splitlines()[0]
@@ -197,6 +210,8 @@ def endpoint(
                     dict(request.headers),
                 )  # fmt: skip
                 found = view(call)
+                if tagged:
+                    return tagged_answer(found, request.headers.get("if-none-match", ""))
                 return found if isinstance(found, Response) else answer(found, status)
             except RegistryError as error:
                 return problem(error, request_id(request))

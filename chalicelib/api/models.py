@@ -3,7 +3,7 @@
 from chalice.app import Blueprint
 
 from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import aliases, models
+from chalicelib.registry import aliases, labels, models
 from chalicelib.wiring import stores
 from weighbridge.contract.types import (
     AliasHistory,
@@ -23,7 +23,7 @@ ONE = BASE + "/{model}"
 ALIAS = ONE + "/aliases/{alias}"
 
 
-@endpoint(routes, "GET", BASE, "read", answers=ModelPage, query=("prefix", *PAGED))
+@endpoint(routes, "GET", BASE, "read", answers=ModelPage, query=("prefix", *PAGED), tagged=True)
 def listing(call: Call) -> ModelPage:
     """Models of a project by name, with their aliases."""
     return models.listing(
@@ -41,7 +41,8 @@ def create(call: Call) -> Model:
 @endpoint(routes, "GET", ONE, "read", answers=Model)
 def show(call: Call) -> Model:
     """One model with its aliases."""
-    return models.find(stores(), call.project, call.model).model
+    found = models.find(stores(), call.project, call.model).model
+    return labels.with_greatest(stores(), [found])[0]
 
 
 @endpoint(routes, "PATCH", ONE, "write", body=ModelChanges, answers=Model)

@@ -5,6 +5,7 @@ from chalice.app import Blueprint
 from chalicelib.api.http import PAGED, Call, endpoint
 from chalicelib.api.models import ONE as MODEL
 from chalicelib.registry import (
+    bundles,
     changing,
     claims,
     compare,
@@ -21,6 +22,7 @@ from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.contract.types import (
     ApprovalChange,
+    Bundle,
     ClaimsPage,
     Comparison,
     Deleted,
@@ -49,7 +51,9 @@ def found(call: Call) -> versions.VersionRecord:
     return versions.resolve(stores(), call.project, call.model, call.version)
 
 
-@endpoint(routes, "GET", BASE, "read", answers=VersionPage, query=("state", "order", *PAGED))
+@endpoint(
+    routes, "GET", BASE, "read", answers=VersionPage, query=("state", "order", *PAGED), tagged=True
+)
 def listing(call: Call) -> VersionPage:
     """Versions of a model, newest first: `state` is ready, open or held (by its verdict)."""
     order = call.one("order", "newest")
@@ -145,6 +149,12 @@ def sign(call: Call) -> Downloads:
     record = found(call)
     safety.refuse_held(record.reference, record.version.state, record.version.verdict)
     return downloads.sign(stores(), record.model.project_id, record.version.manifest, call.body)
+
+
+@endpoint(routes, "GET", ONE + "/bundle", "read", answers=Bundle)
+def bundle(call: Call) -> Bundle:
+    """A version, its files and signed GETs of its blobs in one answer, unless its verdict holds it back."""
+    return bundles.of_version(stores(), found(call))
 
 
 @endpoint(routes, "GET", ONE + "/facts", "read", answers=VersionFacts)

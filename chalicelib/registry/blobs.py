@@ -30,12 +30,14 @@ def live(stores: Stores, project_id: str, blob_ids: Iterable[str]) -> dict[str, 
     return {wanted[key]: item for key, item in found.items() if item.attrs.get("state") == "live"}
 
 
-def lease(stores: Stores, project_id: str, blobs: dict[str, Item]) -> set[str]:
-    """Makes sure that none of the blobs is collected soon; answers those that vanished meanwhile."""
+def lease(stores: Stores, project_id: str, blobs: dict[str, Item], least: int = 0) -> set[str]:
+    """Makes sure that none of the blobs is collected soon (within `least` seconds, if given); answers
+    those that vanished meanwhile."""
     now = int(stores.now())
     gone = set()
+    least = max(least, min(LEASE_MARGIN, stores.lease_seconds // 2))
     for blob, item in blobs.items():
-        if int(item.attrs.get("until", 0)) >= now + min(LEASE_MARGIN, stores.lease_seconds // 2):
+        if int(item.attrs.get("until", 0)) >= now + least:
             continue
         renewal = Update(
             keys.blob(project_id, blob), set={"until": now + stores.lease_seconds},

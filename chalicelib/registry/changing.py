@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from chalicelib.registry import (
+    describing,
     federated,
     keys,
+    labels,
     models,
     outbox,
     packages,
@@ -44,7 +46,7 @@ def _write(
 ) -> Version:
     """Replaces a ready version's description under its revision."""
     document = versions.document(changed)
-    publishing.bounded(document)
+    describing.bounded(document)
     update = Update(
         keys.version(found.model.id, keys.READY, found.number), add={"rev": 1}, doc=document,
         condition=(Equal("rev", found.version.revision), Equal("state", "ready")),
@@ -88,8 +90,8 @@ def change(
             new = replace(new, attributes={**old.attributes, **changes.attributes})
         new = packages.touched(new, changes.attributes, iso(stores.now()))
         pk = keys.of_model(found.model.id)
-        before = publishing.metric_items(pk, old.metrics, found.number)
-        after = publishing.metric_items(pk, new.metrics, found.number)
+        before = describing.metric_items(pk, old.metrics, found.number)
+        after = describing.metric_items(pk, new.metrics, found.number)
         more: list[Write] = [Delete(key) for key in before.keys() - after.keys()]
         more += [after[key] for key in after.keys() - before.keys()]
         more += packages.moved(found.model.project_id, old, new)
@@ -169,9 +171,8 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
                 clean=target, model_id=record.id,
             ),
         ]  # fmt: skip
-        if current.version.label:
-            writes.append(Delete(keys.label(record.id, current.version.label)))
-            writes += federated.gone(record, current.version.label)
+        writes += labels.freed(stores, record, current.version.label, target)
+        writes += federated.gone(record, current.version.label)
         return record.model, [*writes, *packages.given_up(record.project_id, current.version)]
 
     for _ in range(models.RACES):

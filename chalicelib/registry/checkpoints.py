@@ -8,6 +8,7 @@ from chalicelib.registry import (
     accept,
     blobs,
     claims,
+    describing,
     keys,
     outbox,
     paging,
@@ -15,6 +16,7 @@ from chalicelib.registry import (
     publishing,
     safety,
     series,
+    staging,
     versions,
 )
 from chalicelib.registry.models import ModelRecord, tags
@@ -120,7 +122,8 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
     """Publishes a checkpoint under an open or ready version, in one transaction.
 
     Under the safety policy `block` it is held back unless all its files are known to be safe.
-    Equal content under the same identity is the same checkpoint, however often it is committed.
+    Equal content under the same identity is the same checkpoint, however often it is committed; with
+    an expected number it gets that one or none.
     """
     names.component(request.component)
     names.step_name(request.name)
@@ -132,8 +135,12 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         raise InvalidManifest("a checkpoint needs at least one file")
     if len(request.files) > publishing.MAX_PAGE:
         raise InvalidManifest(f"{len(request.files)} files; {publishing.MAX_PAGE} at most")
+    if not 0 <= request.expected < 10**10:
+        raise InvalidRequest(f"an expected number is 1 or more, not {request.expected}")
     if there := _same_identity(stores, found, request):
-        return there
+        staging.bind(stores, found, request)
+        return staging.refuse_other(found, request.expected, there)
+    staging.check(stores, found, request)
     project_id = found.model.project_id
     entries = publishing.store_manifest(stores, project_id, request.manifest, request.files)
     blobs.require(stores, project_id, entries)
@@ -148,12 +155,16 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         files=len(entries), size=sum(e.size for e in entries), created=iso(stores.now()),
         created_by=by, state=state, verdict=seen.verdict,
     )  # fmt: skip
-    publishing.bounded(codec.encode(draft))
+    describing.bounded(codec.encode(draft))
     draft = replace(draft, claims=claims.accept(stores, found, entries, request.claims))
     pk = partition(found)
     for _ in range(COMMIT_RACES):
         counter = stores.table.get(keys.counter(pk))
         last = int(counter.attrs.get("n", 0)) if counter else 0
+        if request.expected not in (0, last + 1):
+            if there := _same_identity(stores, found, request):  # a twin of this request was faster
+                return staging.refuse_other(found, request.expected, there)
+            staging.refuse_number(found, request.expected, last)
         record = CheckpointRecord(found, replace(draft, number=last + 1))
         # References and index first: what a lost race leaves of them is found stray later. Index rows
         # stay, because those of equal values are the winner's too; readers look whether a row is true.
@@ -169,6 +180,7 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
             elif failed.index == 2 and (there := _same_identity(stores, found, request)):
                 return there
             continue
+        staging.bind(stores, found, request)
         outbox.wake(stores, project_id)
         if safety.recheck(stores, project_id, note):
             return _numbered(stores, found, record.checkpoint.number).checkpoint

@@ -14,6 +14,7 @@
 | a job of the archive worker | `P#<project id>` | `T#<job id>`; by its key `Y#<key>` | get |
 | next version number | `M#<model id>` | `N` | atomic add |
 | versions, newest first | `M#<model id>` | `V#<number>` ready, `O#` open, `W#` held back, `X#` ended | get; query |
+| the greatest label, where labels are ordered | `M#<model id>` | `ORDER` | get (moved under a condition) |
 | version by label; by idempotency key | `M#<model id>` | `L#<label>`, `K#<key>` | get (lock items) |
 | best version by a metric | `M#<model id>` | `Q#<metric>#<ordered value>#<number>` | query, one item |
 | what `production` was at time T | `M#<model id>` | `H#<alias>#<event id>` | query, one item |
@@ -25,6 +26,7 @@
 | best checkpoint by a metric | `C#<model id>#<version>` | `Q#<metric>#<ordered value>#<number>` | query |
 | a component's checkpoints by number | `C#<model id>#<version>` | `A#<component>#<number>` | query |
 | a component's best by a metric | `C#<model id>#<version>` | `R#<component>#<metric>#<value>#<number>` | query |
+| a staged file by its name | `C#<model id>#<version>` | `F#<path>` | get in batches of 100 |
 | checkpoints given up, not yet released | `C#<model id>#<version>` | `X#<number>` | query |
 | a blob by digest | `B#<project id>#<blob>` | `BLOB` | get in batches of 100 |
 | where a part's bytes lie | `T#<project id>#<sha256>#<size>` | `PART` | get in batches of 100 |
@@ -70,51 +72,21 @@ from chalicelib.registry.door_keys import publication as publication
 from chalicelib.registry.door_keys import tag as tag
 from chalicelib.registry.door_keys import tag_name as tag_name
 from chalicelib.registry.door_keys import tagged as tagged
-from chalicelib.registry.object_keys import (
-    archive_object as archive_object,
-)
-from chalicelib.registry.object_keys import (
-    archives_folder as archives_folder,
-)
-from chalicelib.registry.object_keys import (
-    batch_object as batch_object,
-)
-from chalicelib.registry.object_keys import (
-    batch_of as batch_of,
-)
-from chalicelib.registry.object_keys import (
-    blob_object as blob_object,
-)
-from chalicelib.registry.object_keys import (
-    claims_folder as claims_folder,
-)
-from chalicelib.registry.object_keys import (
-    claims_object as claims_object,
-)
-from chalicelib.registry.object_keys import (
-    facts_object as facts_object,
-)
-from chalicelib.registry.object_keys import (
-    inbox_prefix as inbox_prefix,
-)
-from chalicelib.registry.object_keys import (
-    manifest_object as manifest_object,
-)
-from chalicelib.registry.object_keys import (
-    manifest_pages as manifest_pages,
-)
-from chalicelib.registry.object_keys import (
-    parked_folder as parked_folder,
-)
-from chalicelib.registry.object_keys import (
-    parts_object as parts_object,
-)
-from chalicelib.registry.object_keys import (
-    project_of_object as project_of_object,
-)
-from chalicelib.registry.object_keys import (
-    reindex_object as reindex_object,
-)
+from chalicelib.registry.object_keys import archive_object as archive_object
+from chalicelib.registry.object_keys import archives_folder as archives_folder
+from chalicelib.registry.object_keys import batch_object as batch_object
+from chalicelib.registry.object_keys import batch_of as batch_of
+from chalicelib.registry.object_keys import blob_object as blob_object
+from chalicelib.registry.object_keys import claims_folder as claims_folder
+from chalicelib.registry.object_keys import claims_object as claims_object
+from chalicelib.registry.object_keys import facts_object as facts_object
+from chalicelib.registry.object_keys import inbox_prefix as inbox_prefix
+from chalicelib.registry.object_keys import manifest_object as manifest_object
+from chalicelib.registry.object_keys import manifest_pages as manifest_pages
+from chalicelib.registry.object_keys import parked_folder as parked_folder
+from chalicelib.registry.object_keys import parts_object as parts_object
+from chalicelib.registry.object_keys import project_of_object as project_of_object
+from chalicelib.registry.object_keys import reindex_object as reindex_object
 from chalicelib.registry.ports import LAST, Key
 
 PROJECTS = "PROJECTS"
@@ -215,6 +187,16 @@ def version(model_id: str, kind: str, number: int) -> Key:
 def label(model_id: str, name: str) -> Key:
     """The lock of a version label."""
     return Key(of_model(model_id), f"L#{text(name)}")
+
+
+def label_mark(model_id: str) -> Key:
+    """The greatest label of a model that orders its labels."""
+    return Key(of_model(model_id), "ORDER")
+
+
+def staged(pk: str, path: str) -> Key:
+    """A file that was announced for a checkpoint of the version to come."""
+    return Key(pk, f"F#{text(path)}")
 
 
 def idempotency(model_id: str, key: str) -> Key:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from chalicelib.registry import keys, outbox, paging, projects, retention
+from chalicelib.registry import keys, labels, outbox, paging, projects, retention
 from chalicelib.registry.ports import (
     Absent,
     Check,
@@ -82,6 +82,7 @@ def _record(item: Item, project_id: str) -> ModelRecord:
 def _doc(model: Model) -> dict[str, object]:
     doc: dict[str, object] = codec.encode(model)
     doc.pop("revision")
+    doc.pop("greatest")
     return doc
 
 
@@ -189,7 +190,7 @@ def listing(
         keys.prefix(f"M#{prefix}"), lambda item: _record(item, record.id).model,
         size=limit, page=page,
     )  # fmt: skip
-    return ModelPage(items, following)
+    return ModelPage(labels.with_greatest(stores, items), following)
 
 
 def revise(
@@ -242,9 +243,14 @@ def change(stores: Stores, by: str, project: str, name: str, changes: ModelChang
             model.settings.retention
         ):  # what no rule keeps any more is found by the sweep
             writes.append(retention.note(stores, record.project_id, record.id, 0))
+        if model.settings.label_order != record.model.settings.label_order:
+            writes += labels.turned(stores, record)
         return model, writes
 
-    return revise(stores, find(stores, project, name), decide).model
+    changed = revise(stores, find(stores, project, name), decide)
+    if labels.ordered(changed.model):
+        labels.mark(stores, changed)  # of the versions that are there
+    return labels.with_greatest(stores, [changed.model])[0]
 
 
 def card(stores: Stores, record: ModelRecord) -> Card:

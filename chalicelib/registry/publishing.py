@@ -1,17 +1,19 @@
 """Publishing a version: open it, add what it holds, and make all of it visible in one transaction."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from chalicelib.registry import (
     accept,
     blobs,
     claims,
+    describing,
     federated,
+    forml_packages,
     keys,
+    labels,
     models,
     outbox,
     packages,
@@ -27,7 +29,6 @@ from chalicelib.registry.ports import (
     Delete,
     Equal,
     Item,
-    Key,
     Missing,
     Precondition,
     Put,
@@ -44,6 +45,7 @@ from weighbridge.contract.errors import (
     IntegrityError,
     InvalidRequest,
     TooLarge,
+    Unavailable,
 )
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import (
@@ -55,9 +57,9 @@ from weighbridge.contract.types import (
 )
 
 MAX_PAGE = 10_000
-MAX_METRICS = 500
 MAX_PARENTS = 32
-MAX_DOCUMENT = 200 * 1024
+LABEL_RACES = 40
+"""Ordered labels have one mark per model, so concurrent commits of a model race for it."""
 _WORD = {"ready": "published"}
 
 
@@ -77,7 +79,7 @@ def begin(
     a project is made for it, and raises if the caller may not.
 
     Cost: one counter update, one note and one transaction of 2 items (1 more with a label, 1 more
-    with a retention of its own).
+    with a retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
     """
     names.key("idempotency key", new.key)
     if new.label:
@@ -93,8 +95,11 @@ def begin(
         raise Conflict(f"the model {record.name} is being deleted")
     if known := stores.table.get(keys.idempotency(record.id, new.key)):
         return versions.numbered(stores, record, int(known.attrs["n"])).version
-    if new.label and (lock := stores.table.get(keys.label(record.id, new.label))):
-        raise _taken(record, new.label, lock)
+    label, locked = labels.said(record, new.label), not labels.ordered(record.model)
+    if not locked:
+        labels.check(record, labels.mark(stores, record), label)
+    elif label and (lock := stores.table.get(keys.label(record.id, label))):
+        raise _taken(record, label, lock)
     counter = stores.table.write(
         Update(keys.counter(keys.of_model(record.id)), add={"n": 1}, condition=(Missing("state"),))
     )
@@ -107,7 +112,7 @@ def begin(
     )
     version = Version(
         project=record.project, model=record.model.name, number=number, state="open",
-        label=new.label, created=iso(now), created_by=by, revision=1,
+        label=label, created=iso(now), created_by=by, revision=1,
     )  # fmt: skip
     opened = Item(
         keys.version(record.id, keys.OPEN, number), {"state": "open", "rev": 1},
@@ -119,9 +124,9 @@ def begin(
         Put(opened, (Absent(),)),
         Put(Item(keys.idempotency(record.id, new.key), expiring), (Absent(),)),
     ]
-    if new.label:
-        writes.append(Put(Item(keys.label(record.id, new.label), lock_attrs), (Absent(),)))
-        writes += federated.rows(record, new.label, number)
+    if label and locked:
+        writes.append(Put(Item(keys.label(record.id, label), lock_attrs), (Absent(),)))
+        writes += federated.rows(record, label, number)
     if new.retention is not None:  # beside the counter of its checkpoints: read with it
         own = {"retention": codec.encode(new.retention)}
         counter_key = keys.counter(keys.of_checkpoints(record.id, number))
@@ -132,7 +137,7 @@ def begin(
         if failed.index == 1:  # a twin of this request was faster
             twin = stores.table.get(keys.idempotency(record.id, new.key))
             return versions.numbered(stores, record, int(twin.attrs["n"]) if twin else 0).version
-        raise _taken(record, new.label, failed.existing) from None
+        raise _taken(record, label, failed.existing) from None
     return version
 
 
@@ -208,30 +213,6 @@ def store_manifest(
     return entries
 
 
-def metric_items(pk: str, metrics: dict[str, float], number: int) -> dict[Key, Put]:
-    """One ordered item per metric; values that are no number are kept but not ranked."""
-    if len(metrics) > MAX_METRICS:
-        raise TooLarge(f"{len(metrics)} metrics; {MAX_METRICS} at most", limit=MAX_METRICS)
-    puts = {}
-    for name, value in metrics.items():
-        names.key("metric name", name)
-        if value - value == 0:  # finite
-            key = keys.metric(pk, name, value, number)
-            puts[key] = Put(Item(key))
-    return puts
-
-
-def bounded(document: dict[str, Any]) -> None:
-    """Refuses a version or checkpoint whose descriptive part would outgrow an item."""
-    size = len(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    if size > MAX_DOCUMENT:
-        raise TooLarge(
-            f"metrics, params, tags and attributes hold {size} bytes together; {MAX_DOCUMENT} at "
-            "most: put large things into a file",
-            limit=MAX_DOCUMENT,
-        )
-
-
 def _parents(stores: Stores, given: Sequence[str]) -> list[VersionRecord]:
     if len(given) > MAX_PARENTS:
         raise TooLarge(f"{len(given)} parents; {MAX_PARENTS} at most", limit=MAX_PARENTS)
@@ -287,14 +268,15 @@ def commit(
         published=iso(now) if state == "ready" else "", revision=1,
     )  # fmt: skip
     version = packages.packed(version, record.id, entries, request.package)
-    bounded(versions.document(version))
+    describing.bounded(versions.document(version))
     pk = keys.of_model(record.id)
-    metrics = metric_items(pk, request.metrics, number)
+    metrics = describing.metric_items(pk, request.metrics, number)
     if request.files:
         blobs.refer(stores, record.project_id, entries, found.holder)
     else:  # the references were written with the pages; the bytes must still be there
         blobs.require(stores, record.project_id, entries)
     accept.check(stores, record.project_id, entries)
+    forml_packages.check(stores, record, version.label, entries)
     version = replace(version, claims=claims.accept(stores, found, entries, request.claims))
     lineage = [
         Put(Item(keys.dependent(p.model.id, p.number, found.reference), {},
@@ -330,14 +312,30 @@ def commit(
 
 
 def _flip(stores: Stores, record: ModelRecord, version: Version, more: list[Write]) -> None:
+    """Makes the version visible, and its label the greatest where labels are ordered. Raises
+    `ConditionFailed` if it is open no more, or another has a lock among `more`."""
     kind = keys.READY if version.state == "ready" else keys.HELD
     attrs: dict[str, str | int] = {"state": version.state, "rev": 1}
     key = keys.version(record.id, kind, version.number)
-    flipped = Item(key, attrs, versions.document(version))
     opened_key = keys.version(record.id, keys.OPEN, version.number)
-    stores.table.transact([
-        Delete(opened_key, (Equal("state", "open"),)), Put(flipped, (Absent(),)), *more,
-    ])  # fmt: skip
+    flip = [
+        Delete(opened_key, (Equal("state", "open"),)),
+        Put(Item(key, attrs, versions.document(version)), (Absent(),)), *more,
+    ]  # fmt: skip
+    for _ in range(LABEL_RACES):
+        order: list[Write] = []
+        if labels.ordered(record.model):
+            order += labels.moves(stores, record, version.label, version.number)
+            order += federated.rows(record, version.label, version.number)
+        try:
+            stores.table.transact([*flip, *order])
+        except ConditionFailed as failed:
+            if failed.index < len(flip):
+                raise
+        else:
+            return
+        record = models.within(stores, record.project_id, record.project, record.model.name)
+    raise Unavailable(f"too many others publish versions of {record.name}; try again")
 
 
 def _local(parents: list[VersionRecord], record: ModelRecord) -> list[int]:
@@ -375,8 +373,8 @@ def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Ver
         Delete(keys.version(record.id, keys.OPEN, number), (Equal("state", "open"),)),
         Put(item), event,
     ]  # fmt: skip
-    if found.version.label:
-        writes.append(Delete(keys.label(record.id, found.version.label)))
+    if not labels.ordered(record.model):  # else it was never locked
+        writes += labels.freed(stores, record, found.version.label, number)
         writes += federated.gone(record, found.version.label)
     try:
         stores.table.transact(writes)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from chalicelib.registry.inspection import Inspector
 from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
 
 
@@ -29,6 +30,7 @@ class Stores:
     stale_seconds: int = 7 * 86400
     inbox_seconds: int = 14 * 86400
     bucket: str = field(default="")
+    inspect: Inspector | None = None
 
 
 def iso(seconds: float) -> str:

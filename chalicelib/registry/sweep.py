@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from chalicelib.registry import (
     blobs,
     checkpoints,
+    describing,
     jobs,
     keys,
     models,
@@ -136,7 +137,7 @@ def clean_version(stores: Stores, project_id: str, model_id: str, number: int) -
         for key in publishing.page_objects(stores, folder(project_id, model_id, number))
     ]
     stores.table.write_many([Put(Item(keys.free_object(project_id, key))) for key in pages])
-    metrics = publishing.metric_items(keys.of_model(model_id), version.metrics, number)
+    metrics = describing.metric_items(keys.of_model(model_id), version.metrics, number)
     stores.table.write_many([Delete(key) for key in metrics])
     if version.manifest:
         held = [e.blob for e in versions.files(stores, project_id, version.manifest)]

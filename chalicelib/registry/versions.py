@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from chalicelib.registry import keys, models, paging
+from chalicelib.registry import keys, labels, models, paging
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import Item
 from chalicelib.registry.stores import Stores
@@ -82,10 +82,9 @@ def of_model(
         if not number:
             raise NotFound(f"the model {record.name} has no alias {selector.value!r}")
     elif selector.kind == "label":
-        lock = stores.table.get(keys.label(record.id, selector.value))
-        if lock is None:
+        number = labels.number_of(stores, record, selector.value)
+        if not number:
             raise NotFound(f"the model {record.name} has no version labelled {selector.value!r}")
-        number = int(lock.attrs["n"])
     else:
         number = selector.number
     return numbered(stores, record, number, ended=ended)

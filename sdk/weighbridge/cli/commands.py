@@ -164,6 +164,7 @@ COMMANDS: tuple[Command, ...] = (
         (
             "weighbridge model set vision/digits --main-metric accuracy --direction accuracy=max",
             "weighbridge model set vision/digits --protect 'prod*' --card CARD.md",
+            "weighbridge model set vision/digits --label-order pep440 --dry-run",
         ),
         notes="What is not named stays as it is.",
     ),

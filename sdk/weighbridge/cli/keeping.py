@@ -48,6 +48,19 @@ COMMANDS: tuple[Command, ...] = (
         "--status asks how far it is. One job per project runs at a time; a dry run is one, too.",
     ),
     Command(
+        "forml import",
+        "change",
+        "Take over a registry that ForML's posix or mlflow provider kept.",
+        "migrating:forml_import",
+        (
+            "weighbridge forml import old-registry --namespace forml --dry-run",
+            "weighbridge forml import old-registry --namespace forml",
+        ),
+        notes="Repeatable: what is there is compared, not written again, and what differs is a "
+        "problem (exit code 6), never overwritten. Packages are looked into, never imported.",
+        resumes=True,
+    ),
+    Command(
         "release",
         "change",
         "Let a version or checkpoint through that its safety verdict holds back.",

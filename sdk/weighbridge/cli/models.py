@@ -35,6 +35,11 @@ def _arguments(parser: ArgumentParser) -> None:
         default=[],
         help="aliases that match, such as 'prod*', may only point to approved versions",
     )
+    parser.add_argument(
+        "--label-order",
+        choices=("none", "pep440"),
+        help="pep440: labels are versions, each published one greater than all before it",
+    )
     parsing.pairs_option(parser, "tag", parsing.tag, "a tag, such as owner=ada")
     parser.add_argument("--card", metavar="FILE", help="the card in Markdown (`-`: standard input)")
 
@@ -86,7 +91,10 @@ def change(args: Namespace, context: Context) -> int:
     ref = targets.model(args.model)
     tags = parsing.once("tag", args.tag)
     card = _card(args, context)
-    judged = bool(args.main_metric is not None or args.direction or args.protect or args.unprotect)
+    judged = bool(
+        args.main_metric is not None or args.direction or args.protect or args.unprotect
+        or args.label_order
+    )  # fmt: skip
     if not judged and not tags and args.description is None and card is None:
         raise InvalidRequest("there is nothing to change; see `weighbridge model set --help`")
     with context.registry(args) as registry:
@@ -141,6 +149,7 @@ def _settings(
         old,
         main_metric=old.main_metric if args.main_metric is None else args.main_metric,
         directions=directions,
+        label_order=args.label_order or old.label_order,
         protected_aliases=tuple(dict.fromkeys([*kept, *args.protect])),
     )
 
@@ -176,5 +185,6 @@ def _flat(model: types.Model) -> dict[str, Any]:
         "main metric": settings["main_metric"],
         **{f"direction of {k}": v for k, v in settings["directions"].items()},
         "protected aliases": settings["protected_aliases"],
+        "label order": settings["label_order"],
         **{f"tag {k}": v for k, v in plain["tags"].items()},
     }

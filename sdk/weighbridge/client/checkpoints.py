@@ -125,6 +125,28 @@ class Checkpoints(Session):
         at = (*_at(project, model, version, checkpoint), "downloads")
         return self.call(types.Downloads, "POST", *at, body=types.DownloadRequest(tuple(blobs)))
 
+    def checkpoint_bundle(
+        self, project: str, model: str, version: VersionLike, checkpoint: CheckpointLike
+    ) -> types.Bundle:
+        """A checkpoint, its files and signed downloads of its blobs in one answer."""
+        at = (*_at(project, model, version, checkpoint), "bundle")
+        return self.call(types.Bundle, "GET", *at)
+
+    def stage(
+        self,
+        project: str,
+        model: str,
+        version: VersionLike,
+        files: Iterable[FileEntry] = (),
+        done: Iterable[types.PutDone] = (),
+        names: Iterable[str] = (),
+    ) -> types.Staged:
+        """Announces files for a checkpoint that another may commit; says how to store those that are
+        missing, and answers the files that were announced under `names`."""
+        body = types.StageRequest(tuple(files), tuple(done), tuple(names))
+        at = (*_series(project, model, version)[:-1], "staged")
+        return self.call(types.Staged, "POST", *at, body=body)
+
     def checkpoint_facts(
         self, project: str, model: str, version: VersionLike, checkpoint: CheckpointLike
     ) -> types.VersionFacts:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from weighbridge.contract import codec, errors, references
 from weighbridge.contract.references import CheckpointSelector, VersionSelector
-from weighbridge.http import Pool
+from weighbridge.http import Pool, Reply
 from weighbridge.retries import Retries
 
 T = TypeVar("T")
@@ -31,6 +32,14 @@ class Page(Protocol[Item]):
     @property
     def next(self) -> str | None:
         """Continues the list; None at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T]):
+    """An answer with the entity tag that it came with."""
+
+    value: T
+    tag: str = ""
 
 
 class Session:
@@ -85,20 +94,49 @@ class Session:
 
         A request that is not `repeatable` is repeated only if the server cannot have acted on it.
         """
+        reply = self._send(method, segments, query, body, repeatable, {})
+        return self._decoded(answer, reply)
+
+    def revisit(
+        self,
+        answer: type[T],
+        *segments: str,
+        query: Mapping[str, object] | None = None,
+        known: Known[T] | None = None,
+    ) -> Known[T]:
+        """The answer to a GET that carries an entity tag; `known` itself if it is still the answer,
+        which then is not sent again."""
+        extra = {"If-None-Match": known.tag} if known is not None and known.tag else {}
+        reply = self._send("GET", segments, query, None, True, extra)
+        if reply.status == 304 and known is not None:
+            return known
+        return Known(self._decoded(answer, reply), reply.headers.get("etag", ""))
+
+    def _send(
+        self,
+        method: str,
+        segments: tuple[str, ...],
+        query: Mapping[str, object] | None,
+        body: object,
+        repeatable: bool,
+        extra: Mapping[str, str],
+    ) -> Reply:
         path = "/".join(quote(segment, safe="") for segment in segments)
         url = f"{self.url}/api/{path}"
         if pairs := [(k, v) for k, v in (query or {}).items() if v not in (None, "")]:
             url += "?" + urlencode(pairs, doseq=True)
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **extra}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(codec.encode(body), allow_nan=False).encode("utf-8")
-        reply = self.retries.send(
+        return self.retries.send(
             self.pool, method, url, headers, data, repeatable=repeatable, server=self.url
         )
+
+    def _decoded(self, answer: type[T], reply: Reply) -> T:
         if 300 <= reply.status < 400:
             raise errors.TransferError(
                 f"{self.url} redirects to {reply.headers.get('location', 'elsewhere')!r}; "

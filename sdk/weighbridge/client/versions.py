@@ -146,6 +146,10 @@ class Versions(Session):
         at = (*_at(project, model, version), "downloads")
         return self.call(types.Downloads, "POST", *at, body=body)
 
+    def version_bundle(self, project: str, model: str, version: VersionLike) -> types.Bundle:
+        """A version, its files and signed downloads of its blobs in one answer."""
+        return self.call(types.Bundle, "GET", *_at(project, model, version), "bundle")
+
     def version_facts(self, project: str, model: str, version: VersionLike) -> types.VersionFacts:
         """What indexing found in the version's files."""
         return self.call(types.VersionFacts, "GET", *_at(project, model, version), "facts")

@@ -36,6 +36,8 @@ class RegistryError(Exception):
         self.message = message
         self.details: dict[str, Any] = details
         self.request_id: str | None = None
+        self.foreign = False
+        """Whether the answer was not this registry's: a gateway's, or another server's."""
 
     def body(self, request_id: str | None = None) -> dict[str, Any]:
         """The one error body of the HTTP API."""
@@ -191,7 +193,9 @@ def from_body(status: int, body: Any) -> RegistryError:
     if not isinstance(error, dict):
         cls = _BY_STATUS.get(status, RegistryError)
         text = body.get("message") or body.get("Message") if isinstance(body, dict) else None
-        return cls(str(text or f"the server answered with status {status}"))
+        alien = cls(str(text or f"the server answered with status {status}"))
+        alien.foreign = True
+        return alien
     cls = BY_CODE.get(str(error.get("code")), _BY_STATUS.get(status, RegistryError))
     details = error.get("details")
     raised = cls(str(error.get("message", "")), **(details if isinstance(details, dict) else {}))

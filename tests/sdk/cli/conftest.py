@@ -15,6 +15,7 @@ FILES = {
     "out/model.safetensors": b"other weights",
     "out/sub/notes.txt": b"notes",
     "CARD.md": b"# A card\n",
+    "old-registry/README": b"no project yet",
     "ca.pem": b"",
     "dag.yaml": b"""
 dag:

@@ -23,11 +23,14 @@ from weighbridge.contract.types.access import (
     Who,
 )
 from weighbridge.contract.types.checkpoints import (
+    Bundle,
     Checkpoint,
     CheckpointCommit,
     CheckpointPage,
     CheckpointState,
     Promotion,
+    Staged,
+    StageRequest,
 )
 from weighbridge.contract.types.claims import (
     Claims,
@@ -73,6 +76,7 @@ from weighbridge.contract.types.history import (
 from weighbridge.contract.types.models import (
     Card,
     Direction,
+    LabelOrder,
     Model,
     ModelChanges,
     ModelPage,
@@ -160,6 +164,7 @@ __all__ = [
     "ApprovalState",
     "Assignment",
     "BlobPlan",
+    "Bundle",
     "Card",
     "Checkpoint",
     "CheckpointCommit",
@@ -198,6 +203,7 @@ __all__ = [
     "Judged",
     "KeepBest",
     "KnownPart",
+    "LabelOrder",
     "Level",
     "LookAnswer",
     "LookRequest",
@@ -249,6 +255,8 @@ __all__ = [
     "Shard",
     "SignedRequest",
     "SigningFacade",
+    "StageRequest",
+    "Staged",
     "Statistics",
     "Stored",
     "StoredPage",

@@ -6,7 +6,8 @@ from typing import Literal
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types.claims import Claims, ClaimsSummary
 from weighbridge.contract.types.facts import Safety
-from weighbridge.contract.types.versions import Release
+from weighbridge.contract.types.transfers import BlobPlan, Downloads, FileList, PutDone
+from weighbridge.contract.types.versions import Release, Version
 
 CheckpointState = Literal["ready", "checking", "blocked"]
 
@@ -49,7 +50,11 @@ class CheckpointPage:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointCommit:
-    """Publishes a checkpoint whose blobs are stored. Committing equal content twice is one checkpoint."""
+    """Publishes a checkpoint whose blobs are stored. Committing equal content twice is one checkpoint.
+
+    With `expected` it gets that number or none: a number that is taken or would leave a gap is
+    refused. `staged` are those of the files that were announced before (`StageRequest`).
+    """
 
     manifest: str
     files: tuple[FileEntry, ...]
@@ -59,6 +64,42 @@ class CheckpointCommit:
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     claims: Claims | None = None
+    expected: int = 0
+    staged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageRequest:
+    """Announces files for a checkpoint that another may commit, and reports PUTs that are `done`.
+
+    `names` asks for files that were announced before, by whomever. 1,000 at most of each.
+    """
+
+    files: tuple[FileEntry, ...] = ()
+    done: tuple[PutDone, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """`files` are those asked for by name that are there. `missing` says for each blob that is not
+    stored yet how to store it: send it, then announce its file again."""
+
+    files: tuple[FileEntry, ...] = ()
+    missing: tuple[BlobPlan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """All that reading needs in one answer: what it is, its files, and a signed download per blob.
+
+    Of more than 1,000 files the first are here, and `files.next` goes on.
+    """
+
+    version: Version
+    files: FileList
+    downloads: Downloads
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Literal
 from weighbridge.contract.types.retention import Retention
 
 Direction = Literal["max", "min"]
+LabelOrder = Literal["none", "pep440"]
 SafetyPolicy = Literal["warn", "block"]
 """What becomes of files that can execute code when they are loaded: `warn` shows it, `block` holds
 back whatever is not known to be safe."""
@@ -55,18 +56,23 @@ class ModelSettings:
     `main_metric` is what `:best` uses; `directions` says per metric whether larger (`max`) or
     smaller (`min`) is better; `protected_aliases` are patterns (`prod*`) whose move needs a version
     that is approved and whose verdict is safe (or that was released); `retention` says which
-    checkpoints its versions keep.
+    checkpoints its versions keep; `label_order` `pep440` says that labels are versions, each published
+    one strictly greater than all before it (docs/how-to/labels.md).
     """
 
     main_metric: str = ""
     directions: dict[str, Direction] = field(default_factory=dict)
     protected_aliases: tuple[str, ...] = ()
     retention: Retention = field(default_factory=Retention)
+    label_order: LabelOrder = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A named series of versions. `aliases` maps each alias to a version number."""
+    """A named series of versions. `aliases` maps each alias to a version number.
+
+    `greatest` is the greatest label that was published, where the model orders its labels.
+    """
 
     project: str
     name: str
@@ -78,6 +84,7 @@ class Model:
     created: str = ""
     created_by: str = ""
     revision: int = 0
+    greatest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
