@@ -7,6 +7,7 @@ from typing import Any
 from chalice import Chalice, Rate
 from chalice.app import CloudWatchEvent, SQSEvent
 
+from chalicelib import kubeflow
 from chalicelib.api import (
     access,
     checkpoints,
@@ -35,7 +36,7 @@ for module in (
     access, projects, models, versions, checkpoints, uploads, federated, providers, pages,
 ):  # fmt: skip
     app.register_blueprint(module.routes)
-for door in (edge, fate_v1, fate_v2_models, fate_v2_tasks, fate_v2_providers):
+for door in (edge, kubeflow, fate_v1, fate_v2_models, fate_v2_tasks, fate_v2_providers):
     app.register_blueprint(door.routes)
 
 

@@ -1,6 +1,8 @@
 """Changing and deleting ready versions: descriptions, approval, and what a deletion must respect."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from chalicelib.registry import (
     federated,
@@ -44,7 +46,7 @@ def _write(
 ) -> Version:
     """Replaces a ready version's description under its revision."""
     document = versions.document(changed)
-    publishing.bounded(document)
+    models.bounded(document)
     update = Update(
         keys.version(found.model.id, keys.READY, found.number), add={"rev": 1}, doc=document,
         condition=(Equal("rev", found.version.revision), Equal("state", "ready")),
@@ -70,9 +72,8 @@ def change(
     changes: VersionChanges,
 ) -> Version:
     """A ready version with `changes` applied; its files never change."""
-    for _ in range(models.RACES):
-        found = _ready(stores, project, model, selector)
-        old = found.version
+
+    def applied(old: Version) -> Version:
         new = old
         if changes.description is not None:
             new = replace(new, description=projects.description(changes.description))
@@ -86,19 +87,37 @@ def change(
             new = replace(new, params={**old.params, **changes.params})
         if changes.attributes is not None:
             new = replace(new, attributes={**old.attributes, **changes.attributes})
-        new = packages.touched(new, changes.attributes, iso(stores.now()))
+        return packages.touched(new, changes.attributes, iso(stores.now()))
+
+    return rewrite(stores, by, project, model, selector, applied, codec.encode(changes))
+
+
+def rewrite(
+    stores: Stores,
+    by: str,
+    project: str,
+    model: str,
+    selector: VersionSelector,
+    applied: Callable[[Version], Version],
+    details: dict[str, Any],
+) -> Version:
+    """A ready version as `applied` makes it from its newest state; `details` are told in the history.
+    If it becomes a package whose identity is taken, that is an error that names the other."""
+    for _ in range(models.RACES):
+        found = _ready(stores, project, model, selector)
+        old = found.version
+        new = applied(old)
         pk = keys.of_model(found.model.id)
         before = publishing.metric_items(pk, old.metrics, found.number)
         after = publishing.metric_items(pk, new.metrics, found.number)
         more: list[Write] = [Delete(key) for key in before.keys() - after.keys()]
         more += [after[key] for key in after.keys() - before.keys()]
-        more += packages.moved(found.model.project_id, old, new)
+        more += packages.moved(found.model.project_id, found.model.id, old, new)
         if len(more) > 90:
             raise TooLarge("more than 45 metrics changed in one request", limit=45)
         event = outbox.entry(
             stores, found.model.project_id, "version.changed", by, model=model,
-            subject=f"{model}@{found.number}", versions=[found.number],
-            details=codec.encode(changes),
+            subject=f"{model}@{found.number}", versions=[found.number], details=details,
         )  # fmt: skip
         try:
             return _write(stores, found, new, event, more)

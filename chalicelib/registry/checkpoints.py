@@ -17,7 +17,7 @@ from chalicelib.registry import (
     series,
     versions,
 )
-from chalicelib.registry.models import ModelRecord, tags
+from chalicelib.registry.models import ModelRecord, bounded, tags
 from chalicelib.registry.ports import (
     Absent,
     Check,
@@ -148,7 +148,7 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         files=len(entries), size=sum(e.size for e in entries), created=iso(stores.now()),
         created_by=by, state=state, verdict=seen.verdict,
     )  # fmt: skip
-    publishing.bounded(codec.encode(draft))
+    bounded(codec.encode(draft))
     draft = replace(draft, claims=claims.accept(stores, found, entries, request.claims))
     pk = partition(found)
     for _ in range(COMMIT_RACES):

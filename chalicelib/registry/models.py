@@ -1,9 +1,11 @@
 """Models: named series of versions, with tags, settings, a card and aliases."""
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chalicelib.registry import keys, outbox, paging, projects, retention
 from chalicelib.registry.ports import (
@@ -19,6 +21,7 @@ from chalicelib.registry.ports import (
     Update,
     Write,
 )
+from chalicelib.registry.projects import ProjectRecord
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
@@ -44,6 +47,7 @@ from weighbridge.contract.types import (
 MAX_TAGS = 100
 MAX_TAG_VALUE = 1024
 MAX_CARD = 256 * 1024
+MAX_DOCUMENT = 200 * 1024
 RACES = 12
 """How often a change that lost a race is tried on the new state before the caller must."""
 
@@ -83,6 +87,17 @@ def _doc(model: Model) -> dict[str, object]:
     doc: dict[str, object] = codec.encode(model)
     doc.pop("revision")
     return doc
+
+
+def bounded(document: Mapping[str, Any]) -> None:
+    """Refuses a model, version or checkpoint whose descriptive part would outgrow an item."""
+    size = len(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    if size > MAX_DOCUMENT:
+        raise TooLarge(
+            f"metrics, params, tags and attributes hold {size} bytes together; {MAX_DOCUMENT} at "
+            "most: put large things into a file",
+            limit=MAX_DOCUMENT,
+        )
 
 
 def tags(given: dict[str, str]) -> dict[str, str]:
@@ -146,7 +161,9 @@ def create(stores: Stores, by: str, project: str, new: NewModel) -> Model:
         project=record.project.name, name=name, id=hashlib.sha256(seed.encode()).hexdigest()[:16],
         description=projects.description(new.description), tags=tags(new.tags),
         settings=_settings(new.settings), created=iso(now), created_by=by, revision=1,
+        attributes=new.attributes,
     )  # fmt: skip
+    bounded(_doc(model))
     item = Item(keys.model(record.id, name), {"state": "live", "rev": 1}, _doc(model))
     event = outbox.entry(stores, record.id, "model.created", by, model=name, subject=name)
     live = Check(keys.project(project), (Equal("state", "live"),))
@@ -192,6 +209,15 @@ def listing(
     return ModelPage(items, following)
 
 
+def every(
+    stores: Stores, project: ProjectRecord, after: str | None = None, reverse: bool = False
+) -> Iterator[ModelRecord]:
+    """The models of a project whose names come behind `after`, read as they are asked for."""
+    place = None if after is None else f"M#{after}"
+    for item in paging.walk(stores.table, f"P#{project.id}", keys.prefix("M#"), place, reverse):
+        yield _record(item, project.id)
+
+
 def revise(
     stores: Stores,
     record: ModelRecord,
@@ -224,18 +250,37 @@ def revise(
 def change(stores: Stores, by: str, project: str, name: str, changes: ModelChanges) -> Model:
     """The model with `changes` applied."""
 
-    def decide(record: ModelRecord) -> tuple[Model, list[Write]]:
-        model = record.model
+    def applied(model: Model) -> Model:
         if changes.description is not None:
             model = replace(model, description=projects.description(changes.description))
         if changes.tags is not None:
             model = replace(model, tags=merged(model.tags, changes.tags))
         if changes.settings is not None:
             model = replace(model, settings=_settings(changes.settings))
+        if changes.attributes is not None:
+            model = replace(model, attributes={**model.attributes, **changes.attributes})
+        return model
+
+    return rewrite(stores, by, project, name, applied, codec.encode(changes))
+
+
+def rewrite(
+    stores: Stores,
+    by: str,
+    project: str,
+    name: str,
+    applied: Callable[[Model], Model],
+    details: dict[str, Any],
+) -> Model:
+    """The model as `applied` makes it from its newest state; `details` are told in the history."""
+
+    def decide(record: ModelRecord) -> tuple[Model, list[Write]]:
+        model = applied(record.model)
+        bounded(_doc(model))
         writes: list[Write] = [
             outbox.entry(
                 stores, record.project_id, "model.changed", by, model=name, subject=name,
-                details=codec.encode(changes),
+                details=details,
             )
         ]  # fmt: skip
         if model.settings != record.model.settings and retention.has_rules(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import cast
 
 from chalicelib.registry import keys, outbox, paging, projects
+from chalicelib.registry.models import bounded
 from chalicelib.registry.ports import (
     Absent,
     Check,
@@ -17,7 +18,6 @@ from chalicelib.registry.ports import (
     Put,
 )
 from chalicelib.registry.projects import ProjectRecord
-from chalicelib.registry.publishing import bounded
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import assignments, codec
 from weighbridge.contract import providers as naming

@@ -1,10 +1,9 @@
 """Publishing a version: open it, add what it holds, and make all of it visible in one transaction."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from chalicelib.registry import (
     accept,
@@ -57,7 +56,6 @@ from weighbridge.contract.types import (
 MAX_PAGE = 10_000
 MAX_METRICS = 500
 MAX_PARENTS = 32
-MAX_DOCUMENT = 200 * 1024
 _WORD = {"ready": "published"}
 
 
@@ -221,17 +219,6 @@ def metric_items(pk: str, metrics: dict[str, float], number: int) -> dict[Key, P
     return puts
 
 
-def bounded(document: dict[str, Any]) -> None:
-    """Refuses a version or checkpoint whose descriptive part would outgrow an item."""
-    size = len(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    if size > MAX_DOCUMENT:
-        raise TooLarge(
-            f"metrics, params, tags and attributes hold {size} bytes together; {MAX_DOCUMENT} at "
-            "most: put large things into a file",
-            limit=MAX_DOCUMENT,
-        )
-
-
 def _parents(stores: Stores, given: Sequence[str]) -> list[VersionRecord]:
     if len(given) > MAX_PARENTS:
         raise TooLarge(f"{len(given)} parents; {MAX_PARENTS} at most", limit=MAX_PARENTS)
@@ -287,7 +274,7 @@ def commit(
         published=iso(now) if state == "ready" else "", revision=1,
     )  # fmt: skip
     version = packages.packed(version, record.id, entries, request.package)
-    bounded(versions.document(version))
+    models.bounded(versions.document(version))
     pk = keys.of_model(record.id)
     metrics = metric_items(pk, request.metrics, number)
     if request.files:
