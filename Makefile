@@ -62,16 +62,23 @@ help:  ## what can be made
 	$(subst $(BIN),.venv-forml/bin,$(PIP)) --no-deps --require-hashes -r $<
 	touch $@
 
+.venv-kubeflow: .venv-kubeflow/.ready
+.venv-kubeflow/.ready: requirements-kubeflow.lock
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
+	test -x .venv-kubeflow/bin/pip || $(PYTHON) -m venv .venv-kubeflow
+	$(subst $(BIN),.venv-kubeflow/bin,$(PIP)) --no-deps --require-hashes -r $<
+	touch $@
+
 system:  ## the Debian packages that the tests need
 	@bash infra/system.sh
 
 demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end)
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
-test: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml system  ## every test, browser and real servers included
+test: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow system  ## every test, browser and real servers included
 	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-long: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml system  ## the long forms
+test-long: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow system  ## the long forms
 	$(PYTEST) -m long --no-skips $(ARGS)
 
 unit: .venv  ## the fast tests: no server, no browser
@@ -114,6 +121,8 @@ lock: .venv  ## write the lock files anew
 		--generate-hashes --no-header -q -o requirements-flow2.lock
 	$(BIN)/uv pip compile tests/forml/forml.in --python-version 3.11 --no-emit-index-url \
 		--generate-hashes --no-header -q -o requirements-forml.lock
+	$(BIN)/uv pip compile tests/kubeflow/client.in --python-version 3.11 --no-emit-index-url \
+		--generate-hashes --no-header -q -o requirements-kubeflow.lock
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .venv-flow2 .venv-forml .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

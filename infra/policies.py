@@ -173,7 +173,9 @@ def archive() -> Policy:
         allow(
             "s3",
             ("GetObject",),
-            *objects("Artifacts", "archives/", "blobs/", "facts/", "manifests/", "parts/"),
+            *objects(
+                "Artifacts", "archives/", "blobs/", "facts/", "manifests/", "parts/", "uploads/"
+            ),
         ),
         allow(
             "s3",

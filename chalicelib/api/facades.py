@@ -39,6 +39,15 @@ DOORS = (
         ),
         head=True,
     ),
+    Door(
+        "chalicelib.kubeflow",
+        tuple(
+            f"{method} /api/model_registry/{{release}}/"
+            + "/".join(["{first}", "{second}", "{third}"][:n])
+            for n in range(1, 4)
+            for method in ("GET", "POST", "PATCH")
+        ),
+    ),
     # A route per depth and not one per verb: the gateway has room for 300 resources in all, and answers
     # what it does not know by itself, which no client of FATE understands.
     Door(

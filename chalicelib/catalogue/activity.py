@@ -21,6 +21,10 @@ WORDS = {
     "checkpoint.published": "checkpoint", "checkpoint.deleted": "deleted checkpoint",
     "checkpoint.evicted": "evicted checkpoints of", "checkpoint.pinned": "pinned checkpoint",
     "checkpoint.unpinned": "unpinned checkpoint", "version.retention": "changed the retention of",
+    "environment.registered": "new serving environment", "environment.changed": "changed serving environment",
+    "service.registered": "new inference service", "service.changed": "changed inference service",
+    "serve.registered": "served", "serve.changed": "changed what is served:",
+    "artifact.registered": "new artifact", "artifact.changed": "changed artifact",
 }  # fmt: skip
 
 

@@ -176,6 +176,7 @@ def model_page(view: ModelView) -> Page:
          "open": tuple((v, version_link(model, v.number)) for v in view.open),
          "ranges": _ranges(model, view.highest),
          "lineage": lineage.graph(model, view.versions),
+         "attributes": sorted(model.attributes.items()),
          "compare": _latest_two(view.versions)},
         {INDEX: {"kind": "model", "model": model, "card": view.card, "versions": view.versions,
                  "count": view.count, "highest": view.highest, "open": view.open,

@@ -17,6 +17,7 @@ from weighbridge.contract.errors import (
     InvalidName,
     RegistryError,
     Unauthenticated,
+    Unavailable,
 )
 
 TEXT = "text/plain; charset=utf-8"
@@ -85,6 +86,8 @@ def of(error: RegistryError) -> Response:
         return text(409, error.message)
     if isinstance(error, InvalidName):
         return document({"detail": error.message}, 422)
+    if isinstance(error, Unavailable) and error.details.get("pending"):
+        return answer(503, TEXT, error.message + "\n", {"Retry-After": "5"})
     if error.status in (400, 404, 409, 413, 422):
         return text(error.status, error.message)
     return text(500, "The registry or its store is not available. Try again.")

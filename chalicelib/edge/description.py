@@ -137,6 +137,7 @@ def _paths() -> Json:
                     s201=("Its id.", _TEXT), s400=("A bad precision, or no form.", both),
                     s409=("Another record is in the way; its id is quoted.", _TEXT),
                     s413=("Too large for a request.", _TEXT),
+                    s503=("A large upload is being checked in: ask again.", _TEXT),
                     s422=("Something is missing or cannot be read.", both)),
                 requestBody={"required": True, "content": form}),
         },

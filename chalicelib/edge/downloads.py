@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from chalice.app import Response
 
-from chalicelib.edge.answers import TEXT
+from chalicelib.edge.answers import TEXT, words
 from chalicelib.registry import blobs, safety
 from chalicelib.registry.packages import PackageRecord
 from chalicelib.registry.stores import Stores
@@ -25,6 +25,8 @@ def package(
     version, own = found.version, found.package
     reference = f"{version.project}/{version.model}@{version.number}"
     safety.refuse_held(reference, version.state, version.verdict)
+    if own.uri:
+        return _outside(own.uri)
     key = blobs.object_keys(stores, project_id, [own.blob])[own.blob]
     name = own.path.rpartition("/")[2]
     if not _inline(own.size, accept):
@@ -34,6 +36,13 @@ def package(
     if settings().long_bodies:
         return _answer("", 200, TEXT, {**named, SEND: f"{own.size} {kind} {key}"})
     return _answer(stores.blobs.read(key), 200, kind, named)
+
+
+def _outside(uri: str) -> Response:
+    """Bytes that were never here: whoever registered them said where they lie."""
+    if uri.startswith(("http://", "https://")) and uri.isascii() and uri.isprintable():
+        return _answer("", 307, TEXT, {"Location": uri})
+    raise words(404, f"The package was registered by its address, and lies there: {uri[:2000]}")
 
 
 def _answer(body: str | bytes, status: int, kind: str, more: Mapping[str, str]) -> Response:

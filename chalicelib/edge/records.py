@@ -28,7 +28,7 @@ def record(found: PackageRecord, bucket: str, scheme: str) -> dict[str, Any]:
         "version": packages.release(version),
         "format": packages.text(version, "format"),
         "origin": packages.text(version, "origin"),
-        "file_url": f"{scheme}://{bucket}/{package.id}/{name}",
+        "file_url": package.uri or f"{scheme}://{bucket}/{package.id}/{name}",
         "project_id": packages.text(version, edge.PROJECT_ID),
         "project_name": packages.text(version, edge.PROJECT_NAME),
         "category": packages.text(version, "category"),

@@ -59,7 +59,7 @@ def register(stores: Stores, who: Principal, form: Form) -> str:
         package=Package(own, "", 0, "", ""),
     )  # fmt: skip
     packages.refuse_taken(stores, record.id, draft)
-    file = _stored(stores, record.id, project, found)
+    file = _stored(stores, who.name, record.id, project, found)
     metrics = {} if entry.score is None else {edge.SCORE: entry.score}
     commit = VersionCommit(
         manifest=manifests.digest([file]), files=(file,), attributes=attributes, metrics=metrics,
@@ -84,9 +84,11 @@ def _source(stores: Stores, project: str, form: Form) -> File | Parked:
         raise detail(422, error.message) from None
 
 
-def _stored(stores: Stores, project_id: str, project: str, found: File | Parked) -> FileEntry:
+def _stored(
+    stores: Stores, by: str, project_id: str, project: str, found: File | Parked
+) -> FileEntry:
     if isinstance(found, Parked):
-        return receiving.adopted(stores, project_id, found)
+        return receiving.settled(stores, by, project_id, found)
     name = receiving.file_name(found.filename, NO_FILE)
     if found.arrived:
         return receiving.joined(stores, project, name, found.arrived)

@@ -1,6 +1,8 @@
 """Changing and deleting ready versions: descriptions, approval, and what a deletion must respect."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from chalicelib.registry import (
     describing,
@@ -72,9 +74,8 @@ def change(
     changes: VersionChanges,
 ) -> Version:
     """A ready version with `changes` applied; its files never change."""
-    for _ in range(models.RACES):
-        found = _ready(stores, project, model, selector)
-        old = found.version
+
+    def applied(old: Version) -> Version:
         new = old
         if changes.description is not None:
             new = replace(new, description=projects.description(changes.description))
@@ -88,19 +89,37 @@ def change(
             new = replace(new, params={**old.params, **changes.params})
         if changes.attributes is not None:
             new = replace(new, attributes={**old.attributes, **changes.attributes})
-        new = packages.touched(new, changes.attributes, iso(stores.now()))
+        return packages.touched(new, changes.attributes, iso(stores.now()))
+
+    return rewrite(stores, by, project, model, selector, applied, codec.encode(changes))
+
+
+def rewrite(
+    stores: Stores,
+    by: str,
+    project: str,
+    model: str,
+    selector: VersionSelector,
+    applied: Callable[[Version], Version],
+    details: dict[str, Any],
+) -> Version:
+    """A ready version as `applied` makes it from its newest state; `details` are told in the history.
+    If it becomes a package whose identity is taken, that is an error that names the other."""
+    for _ in range(models.RACES):
+        found = _ready(stores, project, model, selector)
+        old = found.version
+        new = applied(old)
         pk = keys.of_model(found.model.id)
         before = describing.metric_items(pk, old.metrics, found.number)
         after = describing.metric_items(pk, new.metrics, found.number)
         more: list[Write] = [Delete(key) for key in before.keys() - after.keys()]
         more += [after[key] for key in after.keys() - before.keys()]
-        more += packages.moved(found.model.project_id, old, new)
+        more += packages.moved(found.model.project_id, found.model.id, old, new)
         if len(more) > 90:
             raise TooLarge("more than 45 metrics changed in one request", limit=45)
         event = outbox.entry(
             stores, found.model.project_id, "version.changed", by, model=model,
-            subject=f"{model}@{found.number}", versions=[found.number],
-            details=codec.encode(changes),
+            subject=f"{model}@{found.number}", versions=[found.number], details=details,
         )  # fmt: skip
         try:
             return _write(stores, found, new, event, more)

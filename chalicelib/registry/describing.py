@@ -1,6 +1,7 @@
 """What a version or checkpoint says of itself: its metrics as ordered items, and how much it may be."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.registry import keys
@@ -25,8 +26,8 @@ def metric_items(pk: str, metrics: dict[str, float], number: int) -> dict[Key, P
     return puts
 
 
-def bounded(document: dict[str, Any]) -> None:
-    """Refuses a version or checkpoint whose descriptive part would outgrow an item."""
+def bounded(document: Mapping[str, Any]) -> None:
+    """Refuses a model, version or checkpoint whose descriptive part would outgrow an item."""
     size = len(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if size > MAX_DOCUMENT:
         raise TooLarge(

@@ -63,6 +63,38 @@ def package_identity(project_id: str, digest: str) -> Key:
     return Key(of_packages(project_id), f"K#{digest}")
 
 
+def of_registrations(project_id: str) -> str:
+    """The partition of what only foreign registries know."""
+    return f"S#{project_id}"
+
+
+def registration(project_id: str, kind: str, number: int) -> Key:
+    """A registration by its number; `kind` is one letter."""
+    return Key(of_registrations(project_id), f"{kind}#{number:010d}")
+
+
+def registration_name(project_id: str, kind: str, parent: int, name: str) -> Key:
+    """The lock of a registration's name, among those of its kind and parent."""
+    return Key(of_registrations(project_id), f"L#{kind}#{parent:010d}#{_text(name)}")
+
+
+def registration_child(project_id: str, kind: str, parent: int, number: int) -> Key:
+    """Says that a registration belongs to another."""
+    return Key(of_registrations(project_id), f"P#{kind}#{parent:010d}#{number:010d}")
+
+
+def foreign_number(project_id: str, model_id: str, version: int = 0) -> Key:
+    """Where the number stands that foreign clients know a model by, or one of its versions."""
+    return Key(
+        of_registrations(project_id), f"R#{model_id}" + (f"#{version:010d}" if version else "")
+    )
+
+
+def foreign_record(project_id: str, number: int) -> Key:
+    """Which model or version that number is."""
+    return Key(of_registrations(project_id), f"D#{number:010d}")
+
+
 def of_federated(project_id: str) -> str:
     """The partition of the versions of parties."""
     return f"F#{project_id}"

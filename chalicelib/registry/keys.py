@@ -50,6 +50,8 @@
 | deleted projects whose pages are not yet removed | `DELETED` | project id | query |
 | a package by id; packages by id | `Z#<project id>` | `I#<package id>` | get; query |
 | who has a package's identity | `Z#<project id>` | `K#<sha256 of it>` | get (lock item) |
+| registrations by number, name, parent | `S#<project id>` | `<kind>#<n>`, `L#…#<name>`, `P#…#<n>` | get; query |
+| numbers for foreign clients; next: `N` | `S#<project id>` | `R#<model id>[#<version>]`, `D#<number>` | get |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
 
 All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.

@@ -1,11 +1,12 @@
 """Models: named series of versions, with tags, settings, a card and aliases."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
-from chalicelib.registry import keys, labels, outbox, paging, projects, retention
+from chalicelib.registry import describing, keys, labels, outbox, paging, projects, retention
 from chalicelib.registry.ports import (
     Absent,
     Check,
@@ -19,6 +20,7 @@ from chalicelib.registry.ports import (
     Update,
     Write,
 )
+from chalicelib.registry.projects import ProjectRecord
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import codec, names
 from weighbridge.contract.errors import (
@@ -147,7 +149,9 @@ def create(stores: Stores, by: str, project: str, new: NewModel) -> Model:
         project=record.project.name, name=name, id=hashlib.sha256(seed.encode()).hexdigest()[:16],
         description=projects.description(new.description), tags=tags(new.tags),
         settings=_settings(new.settings), created=iso(now), created_by=by, revision=1,
+        attributes=new.attributes,
     )  # fmt: skip
+    describing.bounded(_doc(model))
     item = Item(keys.model(record.id, name), {"state": "live", "rev": 1}, _doc(model))
     event = outbox.entry(stores, record.id, "model.created", by, model=name, subject=name)
     live = Check(keys.project(project), (Equal("state", "live"),))
@@ -193,6 +197,15 @@ def listing(
     return ModelPage(labels.with_greatest(stores, items), following)
 
 
+def every(
+    stores: Stores, project: ProjectRecord, after: str | None = None, reverse: bool = False
+) -> Iterator[ModelRecord]:
+    """The models of a project whose names come behind `after`, read as they are asked for."""
+    place = None if after is None else f"M#{after}"
+    for item in paging.walk(stores.table, f"P#{project.id}", keys.prefix("M#"), place, reverse):
+        yield _record(item, project.id)
+
+
 def revise(
     stores: Stores,
     record: ModelRecord,
@@ -225,18 +238,37 @@ def revise(
 def change(stores: Stores, by: str, project: str, name: str, changes: ModelChanges) -> Model:
     """The model with `changes` applied."""
 
-    def decide(record: ModelRecord) -> tuple[Model, list[Write]]:
-        model = record.model
+    def applied(model: Model) -> Model:
         if changes.description is not None:
             model = replace(model, description=projects.description(changes.description))
         if changes.tags is not None:
             model = replace(model, tags=merged(model.tags, changes.tags))
         if changes.settings is not None:
             model = replace(model, settings=_settings(changes.settings))
+        if changes.attributes is not None:
+            model = replace(model, attributes={**model.attributes, **changes.attributes})
+        return model
+
+    return rewrite(stores, by, project, name, applied, codec.encode(changes))
+
+
+def rewrite(
+    stores: Stores,
+    by: str,
+    project: str,
+    name: str,
+    applied: Callable[[Model], Model],
+    details: dict[str, Any],
+) -> Model:
+    """The model as `applied` makes it from its newest state; `details` are told in the history."""
+
+    def decide(record: ModelRecord) -> tuple[Model, list[Write]]:
+        model = applied(record.model)
+        describing.bounded(_doc(model))
         writes: list[Write] = [
             outbox.entry(
                 stores, record.project_id, "model.changed", by, model=name, subject=name,
-                details=codec.encode(changes),
+                details=details,
             )
         ]  # fmt: skip
         if model.settings != record.model.settings and retention.has_rules(

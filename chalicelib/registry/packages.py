@@ -15,11 +15,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from chalicelib.registry import keys
 from chalicelib.registry.ports import Absent, ConditionFailed, Delete, Item, Key, Put, Write
 from chalicelib.registry.stores import Stores
-from weighbridge.contract import codec
+from weighbridge.contract import codec, names
 from weighbridge.contract.edge import (
     CHANGED,
     DEFAULT_PRECISION,
@@ -30,7 +31,12 @@ from weighbridge.contract.edge import (
     VERSION,
     name_of,
 )
-from weighbridge.contract.errors import AlreadyExists, InvalidName, InvalidRequest
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    InvalidManifest,
+    InvalidName,
+    InvalidRequest,
+)
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import Package, Version
 
@@ -128,8 +134,19 @@ def _lock(project_id: str, version: Version, own: str) -> Put:
     return Put(Item(key, {"ref": own}), (Absent(),))
 
 
-def moved(project_id: str, old: Version, new: Version) -> list[Write]:
-    """What moves the lock of a package whose identity changes."""
+def elsewhere(version: Version, model_id: str, uri: str) -> Version:
+    """A version without files as a package whose bytes lie at an address outside this registry."""
+    try:
+        path = names.file_path(unquote(urlsplit(uri).path.rstrip("/").rpartition("/")[2]))
+    except (ValueError, InvalidManifest):  # no address that splits, or one that ends in no name
+        path = names.FilePath("model")
+    return replace(version, package=Package(f"{model_id}-{version.number}", path, 0, "", "", uri))
+
+
+def moved(project_id: str, model_id: str, old: Version, new: Version) -> list[Write]:
+    """What moves the lock of a package whose identity changes, and takes that of one that is new."""
+    if old.package is None:
+        return locks(project_id, model_id, new)
     if new.package is None or identity(old) == identity(new):
         return []
     before = keys.package_identity(project_id, identity(old))

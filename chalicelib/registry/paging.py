@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from chalicelib.registry.ports import Found, Item, Table
@@ -60,6 +60,19 @@ def page_of(
     )
     following = token(query, found.next) if found.next is not None else None
     return tuple(convert(item) for item in found.items), following
+
+
+def walk(
+    table: Table, pk: str, bounds: tuple[str, str], after_: str | None, reverse: bool = False
+) -> Iterator[Item]:
+    """Items of a partition behind the sort key `after_`, read as they are asked for."""
+    size = 100
+    while True:
+        found = table.query(pk, *bounds, after=after_, limit=size, reverse=reverse)
+        yield from found.items
+        if found.next is None:
+            return
+        after_, size = found.next, MAX_LIMIT
 
 
 def collect(

@@ -6,20 +6,26 @@ Whatever is given up half way is freed: an unfinished upload at once, the rest b
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from chalicelib.registry import blobs, keys, parts, unfinished, uploads
+from chalicelib.registry import blobs, jobs, keys, parts, unfinished, uploads
+from chalicelib.registry.jobs import Job
 from chalicelib.registry.ports import Delete, Head, Item, Precondition, Put, SignedForm
 from chalicelib.registry.stores import Stores
-from weighbridge.contract import cuts, digests, names
+from weighbridge.contract import codec, cuts, digests, names
 from weighbridge.contract.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import UploadComplete
 
 MAX_FORM = 5 * 1024**3
 """What S3 takes in one form, and copies in one request."""
+QUICK = 32 * 1024 * 1024
+"""Bytes of a parked file that are copied while the request waits."""
+WAIT = 15.0
+"""Seconds that a request waits for the copy of a larger one: a gateway gives it 29 in all."""
 _UPLOAD = re.compile(r"[0-9a-f]{20}\Z")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -107,6 +113,43 @@ def adopted(stores: Stores, project_id: str, found: Parked) -> FileEntry:
     blob = digests.blob_from_checksum(copy.sha256, copy.size)
     blobs.register(stores, project_id, blob, copy)
     return FileEntry(found.name, copy.size, digests.parse_blob(blob).sha256, blob)
+
+
+def settled(stores: Stores, by: str, project_id: str, found: Parked) -> FileEntry:
+    """The parked file as a blob. A large one is copied by the archive worker, since it may take longer than
+    a request; `Unavailable` while it does, and the same request again finds what it has made."""
+    if found.size <= QUICK:
+        return adopted(stores, project_id, found)
+    note = stores.table.get(keys.free_object(project_id, found.key))
+    if note is not None and note.doc.get("etag") == found.etag:
+        entry = codec.decode(FileEntry, note.doc["entry"])
+        there = blobs.live(stores, project_id, [entry.blob])
+        if there and not blobs.lease(stores, project_id, there):
+            return entry
+    args = {"key": found.key, "etag": found.etag, "size": found.size}
+    job = jobs.run(stores, project_id, ADOPT, by, args, key=f"adopt {found.key}", wait=WAIT)
+    if job.state == "failed":
+        raise job.failure()
+    if job.state == "done":
+        return codec.decode(FileEntry, job.result["entry"])
+    raise Unavailable(
+        "The package has arrived and is being checked in. Send the same request again in a few seconds.",
+        pending=True,
+    )
+
+
+def adopt(stores: Stores, job: Job) -> Mapping[str, Any]:
+    """Does the job of `settled`. What it made is noted beside the parked file, as long as that is kept."""
+    found = Parked(str(job.args["key"]), int(job.args["size"]), str(job.args["etag"]), b"")
+    entry = codec.encode(adopted(stores, job.project_id, found))
+    until = int(stores.now()) + stores.lease_seconds
+    key = keys.free_object(job.project_id, found.key)
+    stores.table.write(Put(Item(key, {"until": until}, {"etag": found.etag, "entry": entry})))
+    return {"entry": entry}
+
+
+ADOPT = "upload.adopt"
+jobs.register(ADOPT, "chalicelib.registry.receiving:adopt")
 
 
 def unpark(stores: Stores, project_id: str, found: Parked) -> None:

@@ -138,6 +138,16 @@ def ranged(stores: Stores, record: ModelRecord, first: int, last: int) -> tuple[
     return tuple(decoded(item, record) for item in found)
 
 
+def every(
+    stores: Stores, record: ModelRecord, after: int | None = None, reverse: bool = False
+) -> Iterator[Version]:
+    """The ready versions of a model behind a number, read as they are asked for."""
+    place = None if after is None else keys.version(record.id, keys.READY, after).sk
+    bounds = keys.prefix(f"{keys.READY}#")
+    for item in paging.walk(stores.table, keys.of_model(record.id), bounds, place, reverse):
+        yield decoded(item, record)
+
+
 def newest(
     stores: Stores, record: ModelRecord, limit: int, kind: str = keys.READY
 ) -> tuple[Version, ...]:

@@ -1,5 +1,6 @@
 """The parts of one server, and how they are tied together."""
 
+import importlib
 import io
 import json
 import logging
@@ -177,7 +178,8 @@ class Stack:
         from weighbridge.contract import origins
 
         options = self._options
-        self._api = Application(app.app, [Door("/edge", _edge_words)])
+        words = [("/edge", "edge"), ("/api/model_registry", "kubeflow")]
+        self._api = Application(app.app, [Door(path, _words(name)) for path, name in words])
         long = LongBodies(self._api, _admit, wiring.stores().blobs.read)
         return Front(
             api=long,
@@ -215,13 +217,16 @@ def _admit(authorization: str) -> "Opener":
     return lambda most: Incoming(stores(), who.name, project_id, most)
 
 
-def _edge_words(status: int) -> "Answer":
-    """What the edge door says where it has no route."""
-    from chalicelib.edge import answers
+def _words(door: str) -> "Callable[[int], Answer]":
+    """What a door says where it has no route."""
+    answers = importlib.import_module(f"chalicelib.{door}.answers")
 
-    found = answers.unrouted(status)
-    headers = [(name, str(value)) for name, value in found.headers.items()]
-    return status, headers, str(found.body).encode()
+    def unrouted(status: int) -> "Answer":
+        found = answers.unrouted(status)
+        headers = [(name, str(value)) for name, value in found.headers.items()]
+        return status, headers, str(found.body).encode()
+
+    return unrouted
 
 
 def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[str, str]:

@@ -10,8 +10,9 @@ import pytest
 from chalicelib.catalogue import drain
 from chalicelib.edge import description, downloads, routes, storing
 from chalicelib.edge.answers import unrouted
-from chalicelib.registry import keys, projects, sweep
+from chalicelib.registry import keys, projects, receiving, sweep
 from chalicelib.settings import boolean, settings
+from tests.registry_world import work_all
 from weighbridge.contract.errors import InvalidRequest, Unavailable
 
 PACKAGE = b"PK\x03\x04 package"
@@ -224,3 +225,51 @@ def test_every_endpoint_and_item_stands_in_the_compatibility_table():
 def test_ids_that_are_made_up_are_uuids(door):
     """Version 4, with dashes."""
     assert uuid.UUID(door.post()[2]).version == 4
+
+
+def two_steps(door, data):
+    """The body of a second step, and its headers."""
+    body = json.dumps({"file_name": "m.zip", "size": len(data)}).encode()
+    _, _, text = door("POST", "/models/uploads", body, {"content-type": "application/json"})
+    step = json.loads(text)
+    (head,) = [i for i in door.stores.table.query(
+        keys.of_candidates(projects.find(door.stores, "models").id), *keys.prefix("O#")).items
+        if step["upload_id"] in i.key.sk]  # fmt: skip
+    door.stores.blobs.put(head.key.sk.removeprefix("O#"), data)
+    return form(None, upload_id=step["upload_id"]), HEADERS
+
+
+def test_e22_a_large_package_is_checked_in_by_the_worker(door, monkeypatch):
+    """E22: 503 until it has copied it, whatever is sent meanwhile; then the same request is answered 201."""
+    monkeypatch.setattr(receiving, "QUICK", 4)
+    monkeypatch.setattr(receiving, "WAIT", 0.0)
+    request = two_steps(door, PACKAGE)
+    for _ in range(2):
+        status, headers, text = door("POST", "/models", *request)
+        assert (status, headers["Retry-After"]) == (503, "5")
+        assert "same request" in text
+    nothing_left(door.stores)
+    assert work_all(door.stores) == 1
+    status, _, own = door("POST", "/models", *request)
+    assert (status, work_all(door.stores)) == (201, 0), own
+    assert json.loads(door("GET", f"/models/{own}")[2])["size"] == len(PACKAGE)
+    assert door("DELETE", f"/models/{own}")[0] == 204
+    assert freed(door) == ()
+
+
+def test_e22_what_the_worker_made_is_made_again_if_it_was_freed(door, monkeypatch):
+    """E22: who comes back after a lease is over starts anew; an upload that was replaced meanwhile as well."""
+    monkeypatch.setattr(receiving, "QUICK", 4)
+    monkeypatch.setattr(receiving, "WAIT", 0.0)
+    request = two_steps(door, PACKAGE)
+    assert door("POST", "/models", *request)[0] == 503
+    work_all(door.stores)
+    key = next(head.key for head in door.stores.blobs.list("uploads/").heads)
+    door.stores.blobs.put(key, PACKAGE[::-1][:-2] + PACKAGE[:2])
+    assert door("POST", "/models", *request)[0] in (422, 503)
+    door.stores.blobs.put(key, PACKAGE + b"2")
+    assert door("POST", "/models", *request)[0] == 503
+    assert work_all(door.stores) >= 1
+    status, _, own = door("POST", "/models", *request)
+    assert status == 201
+    assert json.loads(door("GET", f"/models/{own}")[2])["size"] == len(PACKAGE) + 1

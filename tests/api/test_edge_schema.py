@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from chalicelib.edge import description
-from infra.embedded.stack import _edge_words
+from infra.embedded.stack import _words
 from infra.embedded.wsgi import Application, Door
 from tests.api.conftest import ADMIN
 
@@ -43,7 +43,7 @@ def base(api):
     """The address of the app behind the embedded server's WSGI application."""
     from app import app
 
-    door = Application(app, [Door("/edge", _edge_words)])
+    door = Application(app, [Door("/edge", _words("edge"))])
     with make_server("127.0.0.1", 0, door, Server, Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -14,11 +14,11 @@ from jinja2 import UndefinedError
 from chalicelib.catalogue import comparing, pages, parties, reading
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.render import CONTENT_SECURITY_POLICY, Renderer, canonical
-from chalicelib.catalogue.views import ErrorView, HomeView, SignInView
+from chalicelib.catalogue.views import NO_FACTS, ErrorView, HomeView, SignInView
 from tests.catalogue.catalogue_compare import compared
 from tests.catalogue.catalogue_world import MODEL_ID
 from tests.catalogue.markup import read
-from weighbridge.contract.types import Event, Who
+from weighbridge.contract.types import Event, Package, Who
 
 GOLDEN = Path(__file__).parent / "golden"
 WHO = Who("ada", ())
@@ -175,3 +175,17 @@ def test_the_style_sheet_and_script_name_no_other_host(renderer):
         assert "//" not in re.sub(r"(^|\n)\s*//.*", "", text), key
         assert "url(" not in text
         assert "@import" not in text
+
+
+def test_a_model_shows_its_attributes_and_a_version_where_its_bytes_lie(source, renderer):
+    """Typed facts of a model; the address of what was registered without files, escaped."""
+    model = replace(source.model_list["p1", "digits"], attributes={"licence": "<mit>", "depth": 18})
+    text = renderer.render(pages.model_page(reading.model_view(source, "p1", model))).decode()
+    assert "&lt;mit&gt;" in text
+    assert "licence" in text
+    package = Package("p" * 16, "m.zip", 0, "", "", "https://x.example/<b>.zip")
+    version = replace(source.version("p1", model, 8), package=package, files=0, manifest="")
+    view = replace(reading.version_view(source, "p1", model, version), facts=NO_FACTS)
+    text = renderer.render(pages.version_page(view)).decode()
+    assert "https://x.example/&lt;b&gt;.zip" in text
+    assert read(text.encode()).problems == []

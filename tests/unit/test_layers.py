@@ -42,6 +42,10 @@ ALLOWED = {
         "chalicelib.api.facades",
         "chalicelib.api.http", "chalicelib.wiring", "chalicelib.settings",
     },
+    "chalicelib/kubeflow": {
+        "weighbridge.contract", "chalicelib.registry", "chalicelib.api.doors",
+        "chalicelib.kubeflow", "chalicelib.api.facades", "chalicelib.wiring", "chalicelib.settings",
+    },
     "chalicelib/edge": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.api", "chalicelib.edge",
         "chalicelib.wiring", "chalicelib.settings", "chalicelib.version",

@@ -1,6 +1,7 @@
 """Models, their cards and their aliases."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from weighbridge.client.session import PAGE, Session, VersionLike, version_text
 from weighbridge.contract import types
@@ -27,9 +28,11 @@ class Models(Session):
         description: str = "",
         tags: dict[str, str] | None = None,
         settings: types.ModelSettings | None = None,
+        attributes: dict[str, Any] | None = None,
     ) -> types.Model:
         """A new model. `AlreadyExists` if the name is taken."""
-        body = types.NewModel(name, description, tags or {}, settings or types.ModelSettings())
+        settings = settings or types.ModelSettings()
+        body = types.NewModel(name, description, tags or {}, settings, attributes or {})
         return self.call(types.Model, "POST", "projects", project, "models", body=body)
 
     def model(self, project: str, model: str) -> types.Model:
@@ -43,9 +46,10 @@ class Models(Session):
         description: str | None = None,
         tags: dict[str, str] | None = None,
         settings: types.ModelSettings | None = None,
+        attributes: dict[str, Any] | None = None,
     ) -> types.Model:
         """Changes what is given; a tag with an empty value is removed."""
-        body = types.ModelChanges(description, tags, settings)
+        body = types.ModelChanges(description, tags, settings, attributes)
         return self.call(types.Model, "PATCH", "projects", project, "models", model, body=body)
 
     def delete_model(self, project: str, model: str) -> types.Deleted:

@@ -119,14 +119,16 @@ class FakeClient(FakeProviders):
         ]
         return types.ModelPage(*_page(found, limit, page))
 
-    def create_model(self, project, name, description="", tags=None, settings=None):
+    def create_model(
+        self, project, name, description="", tags=None, settings=None, attributes=None
+    ):
         self.project(project)
         if (project, name) in self.all_models:
             raise AlreadyExists(f"there is a model {project}/{name} already")
         self._changed("create_model", project, name)
         model = types.Model(
             project, name, "m1", description, tags or {}, settings or types.ModelSettings(),
-            {}, NOW, "ada", 1,
+            {}, NOW, "ada", 1, attributes or {},
         )  # fmt: skip
         self.all_models[project, name] = model
         self.all_versions[project, name] = {}
@@ -139,7 +141,9 @@ class FakeClient(FakeProviders):
         except KeyError:
             raise NotFound(f"there is no model {project}/{model}") from None
 
-    def change_model(self, project, model, description=None, tags=None, settings=None):
+    def change_model(
+        self, project, model, description=None, tags=None, settings=None, attributes=None
+    ):
         self._changed("change_model", project, model, description, tags, settings)
         old = self.model(project, model)
         new = replace(
@@ -147,6 +151,7 @@ class FakeClient(FakeProviders):
             description=old.description if description is None else description,
             tags={k: v for k, v in {**old.tags, **(tags or {})}.items() if v},
             settings=settings or old.settings,
+            attributes={**old.attributes, **(attributes or {})},
         )
         self.all_models[project, model] = new
         return new

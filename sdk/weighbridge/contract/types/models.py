@@ -1,7 +1,7 @@
 """Projects and models, as they travel."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from weighbridge.contract.types.retention import Retention
 
@@ -69,7 +69,8 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A named series of versions. `aliases` maps each alias to a version number.
+    """A named series of versions. `aliases` maps each alias to a version number; `attributes` are typed
+    facts about all of them.
 
     `greatest` is the greatest label that was published, where the model orders its labels.
     """
@@ -85,6 +86,7 @@ class Model:
     created_by: str = ""
     revision: int = 0
     greatest: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +105,18 @@ class NewModel:
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     settings: ModelSettings = field(default_factory=ModelSettings)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChanges:
-    """What may be changed of a model; absent fields stay. `tags` with an empty value are removed."""
+    """What may be changed of a model; absent fields stay. `tags` with an empty value are removed, of
+    `attributes` those given replace those of their name."""
 
     description: str | None = None
     tags: dict[str, str] | None = None
     settings: ModelSettings | None = None
+    attributes: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

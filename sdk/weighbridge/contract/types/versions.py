@@ -48,13 +48,18 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The one ZIP file of a version. `id` is what clients of edge registries know the version by."""
+    """The one ZIP file of a version. `id` is what clients of edge registries know the version by.
+
+    Of a version without files, `uri` says where its bytes lie outside this registry; `blob` and
+    `sha256` are empty then, `size` is 0.
+    """
 
     id: str
     path: str
     size: int
     blob: str
     sha256: str
+    uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Version:
     """One version of a model. `parents` are references (`project/model@3`), `size` is all files'.
 
     `source` is the checkpoint that it was promoted from (`project/model@3:12`), which may be gone.
-    `package` is there if exactly one of its files is a ZIP file.
+    `package` is there if exactly one of its files is a ZIP file, or if it was registered by address.
     """
 
     project: str
