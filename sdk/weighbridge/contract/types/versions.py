@@ -62,7 +62,8 @@ class Version:
     """One version of a model. `parents` are references (`project/model@3`), `size` is all files'.
 
     `source` is the checkpoint that it was promoted from (`project/model@3:12`), which may be gone.
-    `package` is there if exactly one of its files is a ZIP file.
+    `package` is there if exactly one of its files is a ZIP file. `formats` are those of its files (the
+    first 16 by name), once all were looked at.
     """
 
     project: str
@@ -88,6 +89,7 @@ class Version:
     revision: int = 0
     claims: ClaimsSummary | None = None
     verdict: Safety = "pending"
+    formats: tuple[str, ...] = ()
     release: Release = field(default_factory=Release)
     source: str = ""
     package: Package | None = None
