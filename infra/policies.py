@@ -83,6 +83,9 @@ def api_handler() -> Policy:
         ),
         allow("s3", uploads, *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
+        # Search without scripts reads the index documents among the pages.
+        allow("s3", ("GetObject",), *objects("Site", "p/")),
+        listing("Site"),
         _sends("IndexQueue"),
         _sends("RenderQueue"),
         _sends("ArchiveQueue"),

@@ -204,6 +204,19 @@ def compared(request: Request, grant: Grant) -> Response:
     return _html(comparing.compare_page(view))
 
 
+@page("/search")
+def searched(request: Request, grant: Grant) -> Response:
+    """What is found in the projects that the reader may see. Scripts find it by themselves, from the index
+    documents that the same cookie opens."""
+    from chalicelib.catalogue.searching import answering
+
+    text = dict(_pairs(request)).get("q", "")
+    names = [record.project.name for record in _visible(grant)]
+    more = cookie.EVERYTHING in grant.projects and len(names) == HOME_PROJECTS
+    view = answering.answer(stores().site, names, text, _who(grant), more)
+    return _html(answering.search_page(view))
+
+
 def _sign_in_form(following: str, problem: str = "", status: int = 200) -> Response:
     from chalicelib.catalogue import pages
     from chalicelib.catalogue.views import SignInView

@@ -20,6 +20,7 @@ from chalicelib.catalogue.links import (
     reference,
     version_link,
 )
+from chalicelib.catalogue.searching import index
 from chalicelib.catalogue.told import MOST_METADATA, told
 from chalicelib.catalogue.views import (
     RANGE,
@@ -209,7 +210,8 @@ def range_page(view: RangeView) -> Page:
          "table": _versions_table(model, view.versions),
          "older": below},
         {INDEX: {"kind": "versions", "model": f"{model.project}/{model.name}",
-                 "first": view.first, "last": view.last, "versions": view.versions}},
+                 "first": view.first, "last": view.last, "versions": view.versions},
+         index.VERSIONS: index.versions_document(model, view.versions)},
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from chalicelib.catalogue import pages, parties, reading, shelf, slugs
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.reading import Source
 from chalicelib.catalogue.render import Renderer
+from chalicelib.catalogue.searching import answering, shards
 from chalicelib.catalogue.shelf import Report
 from chalicelib.catalogue.views import RANGE, HomeView
 from chalicelib.registry.ports import Blobs
@@ -75,13 +76,17 @@ def publish(
     if project is None:
         return report
     work, wider = _gathered(changes)
-    run = _Run(source, site, render or renderer(), project_id, project.name, revision, report)
+    known = shards.Changes(source, site, project_id, project.name, revision, report)
+    run = _Run(
+        source, site, render or renderer(), project_id, project.name, revision, report, known
+    )
     for name, todo in sorted(work.items()):
         run.model(name, todo)
     for name, numbers in sorted(run.relatives.items()):
         run.relations(name, numbers - (work[name].versions if name in work else set()))
     for model_id in sorted(_federated(work, run)):
         run.federated(model_id)
+    known.write()
     if wider:
         run.put(pages.project_page(reading.project_view(source, project_id, project)))
     run.verify()
@@ -122,6 +127,8 @@ class _Run:
     project: str
     revision: int
     report: Report
+    known: shards.Changes
+    """What search knows of models."""
     relatives: dict[str, set[int]] = field(default_factory=dict)
     """Parents in this project of the versions that changed: their pages name their children."""
     created: list[tuple[Model, int]] = field(default_factory=list)
@@ -138,12 +145,15 @@ class _Run:
         """All pages of one model that its changes touch."""
         model = self.source.model(self.project_id, name)
         if model is None:
+            self.known.model(name, None, todo.ids)
             for identifier in todo.ids or {""}:
                 self._remove_model(name, identifier)
             return
         if todo.deleted:  # and made anew since: nothing of the old one may stay
             for identifier in todo.ids - {model.id}:
                 self._remove_model(name, identifier)
+            found = shards.entry(self.source, self.project_id, model)
+            self.known.model(name, found, todo.ids)
             self.whole_model(model)
             return
         for number in sorted(todo.versions):
@@ -155,6 +165,7 @@ class _Run:
             if not known and not shelf.exists(self.site, slugs.object_key(page)):
                 self._version(model, version)
         if todo.listed:
+            self.known.model(name, shards.shown(view), todo.ids)
             for first in sorted({slugs.range_of(number)[0] for number in todo.versions}):
                 self._range(model, first, view.highest)
         if self.put(pages.model_page(view)):
@@ -310,6 +321,9 @@ def publish_all(
         files = (render or renderer()).files(page)
         kept |= set(files)
         shelf.put_all(site, files, revision, report)
+    found = dict(shards.documents(source, project_id, project.name))
+    kept |= set(found)
+    shelf.put_all(site, found, revision, report)
     prefix = slugs.folder(slugs.project_path(project.name))
     strays = [key for key in shelf.keys_under(site, prefix) if key not in kept]
     old = [key for key in strays if shelf.older(site, key, revision)]
@@ -355,13 +369,17 @@ def build(source: Source, out: Path, render: Renderer | None = None) -> list[str
     kept: set[str] = set()
     for key, data in static_files(chosen).items():
         _write(out, key, data, kept)
-    for project_id, _ in summaries:
+    for project_id, summary in summaries:
         for page in project_pages(source, project_id):
             for key, data in chosen.files(page).items():
                 _write(out, key, data, kept)
+        for key, data in shards.documents(source, project_id, summary.project.name):
+            _write(out, key, data, kept)
     home = pages.home_page(HomeView(None, tuple(summary for _, summary in summaries)))
-    for key, data in chosen.files(home).items():
-        _write(out, key, data, kept)
+    names = [summary.project.name for _, summary in summaries]
+    for page in (answering.static_page(kept, names), home):
+        for key, data in chosen.files(page).items():
+            _write(out, key, data, kept)
     for path in sorted(out.rglob("*"), reverse=True):
         if path.is_dir():
             if not any(path.iterdir()):

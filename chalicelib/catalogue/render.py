@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,6 +160,14 @@ def _value(value: Any, most: int = 120) -> Markup:
     return _user(formats.exact(value), most)
 
 
+def _figure(value: Any) -> Markup:
+    """A number of an index document, where those that JSON lacks are text; or a param's text."""
+    if isinstance(value, str):
+        number = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value)
+        return _user(value, 40) if number is None else _number(number)
+    return _number(value)
+
+
 def _digest(text: str, length: int = 12) -> Markup:
     if not text:
         return Markup("")
@@ -191,6 +200,7 @@ FILTERS = {
     "count": _count,
     "num": _number,
     "value": _value,
+    "figure": _figure,
     "digest": _digest,
     "time": _time,
     "day": _day,

@@ -71,6 +71,42 @@ def put(site: Blobs, key: str, data: bytes, revision: int, cache: str = PAGE_CAC
     raise Unavailable(f"too many others wrote {key} at once; try again")
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as it was read: its bytes, the revision they carry, and the ETag that says whether it is
+    still the same."""
+
+    data: bytes
+    revision: int
+    etag: str
+
+
+def read(site: Blobs, key: str) -> Stored | None:
+    """The object; None if it is not there."""
+    for _ in range(RACES):
+        try:
+            head = site.head(key)
+            return Stored(site.read(key, etag=head.etag), _revision(head), head.etag)
+        except NotFound:
+            return None
+        except Precondition:
+            continue  # replaced between the two
+    raise Unavailable(f"too many others write {key} at once; try again")
+
+
+def replace(site: Blobs, key: str, data: bytes, revision: int, before: Stored | None) -> Outcome:
+    """Stores `data` in place of what was read before; raises `Precondition` if that is not there any
+    more. Equal bytes that carry as high a revision are left alone."""
+    if before is not None and before.data == data and before.revision >= revision:
+        return "same"
+    metadata = {"revision": str(revision), "sha256": hashlib.sha256(data).hexdigest()}
+    site.put(
+        key, data, content_type(key), metadata,
+        if_absent=before is None, if_match=before.etag if before else "", cache=PAGE_CACHE,
+    )  # fmt: skip
+    return "created" if before is None else "written"
+
+
 def put_all(
     site: Blobs, files: Mapping[str, bytes], revision: int, report: Report
 ) -> list[Outcome]:

@@ -6,11 +6,12 @@
     /p/<project>/<model>/<number>/             a version
     /p/<project>/<model>/<number>/checkpoints/ its checkpoints
     /p/<project>/~federated/<model id>/        a federated model: the parties' parts of its versions
+    /p/<project>/~index/                       what search knows of its models; no page
 
 `<project>` is the name in lower case. `<model>` is the name with every UTF-8 byte outside
 `[A-Za-z0-9._-]` written as `~XX`; `~~<model id>` where that would be longer than 200 characters. The id
 of a federated model is written likewise, `~~<digest>` where it is too long. No model's folder is ever
-called `~federated`.
+called `~federated` or `~index`.
 """
 
 import hashlib
@@ -127,6 +128,11 @@ def federated_path(project: str, model_id: str) -> str:
     """The address of a federated model."""
     digest = hashlib.sha256(model_id.encode()).hexdigest()[:32]
     return f"{project_path(project)}~federated/{model_slug(model_id, digest)}/"
+
+
+def index_path(project: str) -> str:
+    """The folder of what search knows of a project's models."""
+    return f"{project_path(project)}~index/"
 
 
 def parse_path(path: str) -> Address:

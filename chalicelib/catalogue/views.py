@@ -4,7 +4,9 @@ A view is data only. `pages.py` and `comparing.py` turn views into pages; nothin
 storage, HTTP or templates.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import (
@@ -70,6 +72,19 @@ class ActivityView:
     chosen: str = ""
     older: str = ""
     newest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A model (number 0) or version that was found. `said` is what its index document says of it,
+    `metrics` those to show: the ones asked for first."""
+
+    path: str
+    project: str
+    model: str
+    number: int
+    said: Mapping[str, Any]
+    metrics: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +204,27 @@ class CompareView:
     facts: tuple[VersionFacts, ...] = ()
     files: tuple[tuple[FileEntry, ...], ...] = ()
     who: Who | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchView:
+    """What a search found. `models` and `versions` are entries of index documents with the project's
+    name, best first, of `total`; `unread` index documents were left out.
+
+    `indexes` are pairs of a project and its shards, from which scripts search by themselves.
+    """
+
+    who: Who | None
+    text: str = ""
+    problem: str = ""
+    hits: tuple[SearchHit, ...] = ()
+    total: int = 0
+    unread: int = 0
+    indexes: tuple[tuple[str, str], ...] = ()
+    more: bool = False
+    """Whether there are projects beyond those searched."""
+    static: bool = False
+    """Whether nobody answers here: the page is part of a site of files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,16 @@ An event says "look here", never "this is true": it may come twice, late or out 
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from chalicelib.indexing import formats, inbox
 from chalicelib.indexing.formats.ranged import Ranged
 from chalicelib.registry import blobs, facts, keys, models, outbox, safety
 from chalicelib.registry.ports import Precondition
 from chalicelib.registry.stores import Stores
+from weighbridge.contract import codec
 from weighbridge.contract.errors import NotFound, RegistryError
 from weighbridge.contract.types import Facts
 
@@ -65,10 +68,15 @@ def index(
         found = _described(ranged, key)
     except NotFound:
         return False  # deleted while we read it
-    if known is not None and (known.doc.get("verdict") or "safe") != (found.verdict or "safe"):
+    if known is not None and _judged(known.doc) != _judged(codec.encode(found)):
         safety.doubt(stores, project_id, blob)
     write(stores, project_id, blob, found)
     return True
+
+
+def _judged(document: Mapping[str, Any]) -> tuple[str, str]:
+    """What versions and checkpoints keep of a file's facts."""
+    return str(document.get("verdict") or "safe"), str(document.get("format", ""))
 
 
 def write(stores: Stores, project_id: str, blob: str, found: Facts) -> None:

@@ -43,7 +43,7 @@ def work(stores: Stores, project_id: str, seconds: float = PIECE_SECONDS) -> boo
             if (
                 manifest
                 and not record.job.dry_run
-                and item.doc.get("verdict", "pending") == "pending"
+                and ("formats" not in item.doc or item.doc.get("verdict") == "pending")
             ):
                 _judge(stores, project_id, holder)
         reindexing.save(stores, replace(record, job=replace(record.job, state="done")))
@@ -126,7 +126,7 @@ def _batch(stores: Stores, record: JobRecord, files: tuple[FileEntry, ...]) -> J
 
 
 def _judge(stores: Stores, project_id: str, holder: str) -> None:
-    """Decides what was committed before there were verdicts, by the way of a note as always."""
+    """Decides what was committed before there were verdicts, or formats, by the way of a note as always."""
     if safety.committed(stores, holder) is None:
         return
     note = Item(keys.waiting(project_id, "-", holder), {"until": int(stores.now())})

@@ -153,7 +153,7 @@ def commit(stores: Stores, by: str, found: VersionRecord, request: CheckpointCom
         component=request.component, step=request.step, name=request.name,
         metrics=request.metrics, tags=tags(request.tags), manifest=request.manifest,
         files=len(entries), size=sum(e.size for e in entries), created=iso(stores.now()),
-        created_by=by, state=state, verdict=seen.verdict,
+        created_by=by, state=state, verdict=seen.verdict, formats=seen.formats,
     )  # fmt: skip
     describing.bounded(codec.encode(draft))
     draft = replace(draft, claims=claims.accept(stores, found, entries, request.claims))

@@ -51,13 +51,15 @@ def save(stores: Stores, project_id: str, blob: str, facts: Facts) -> None:
     raise Unavailable(f"too many others index {blob} at once; try again")
 
 
-def verdicts(stores: Stores, project_id: str, blobs: Sequence[str]) -> dict[str, Safety]:
-    """The verdict on each blob that an indexer has looked at; of a format that cannot execute code it
-    is `safe`."""
+def verdicts(
+    stores: Stores, project_id: str, blobs: Sequence[str]
+) -> dict[str, tuple[Safety, str]]:
+    """The verdict on each blob that an indexer has looked at, and its format; of a format that cannot
+    execute code the verdict is `safe`."""
     wanted = {keys.facts(project_id, blob): blob for blob in blobs}
     found = stores.table.get_many(wanted)
     return {
-        wanted[key]: item.doc.get("verdict") or "safe"
+        wanted[key]: (item.doc.get("verdict") or "safe", str(item.doc.get("format", "")))
         for key, item in found.items()
         if int(item.attrs.get("n", 0)) >= JUDGING
     }

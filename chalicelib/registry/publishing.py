@@ -260,6 +260,7 @@ def commit(
     now = stores.now()
     version = replace(
         found.version, state=cast("VersionState", state), verdict=seen.verdict,
+        formats=seen.formats,
         description=projects.description(request.description),
         metrics=request.metrics, params=request.params, tags=models.tags(request.tags),
         attributes=request.attributes, provenance=request.provenance,

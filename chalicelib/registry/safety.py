@@ -1,4 +1,5 @@
 """Verdicts on versions and checkpoints: gathered from their files' facts, and what a policy makes of them.
+Their formats are gathered on the way, and written wherever the verdict is.
 
 Under the policy `warn` a verdict is only shown. Under `block` a version or checkpoint is held back at
 commit (`checking`) until every file was looked at; then it becomes `ready`, or `blocked` for good, which
@@ -39,6 +40,9 @@ BATCH = 100
 RACES = 12
 WAIT_SECONDS = 900
 """After so long the sweep looks what became of the file that is waited for."""
+MAX_FORMATS = 16
+NO_FORMAT = "file"
+"""What indexers call a file of no format they know."""
 _RANK: dict[Safety, int] = {"safe": 0, "unknown": 1, "unsafe": 2, "pending": 3}
 
 
@@ -49,35 +53,51 @@ def worse(one: Safety, other: Safety) -> Safety:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A look through files from the last to the first: `at` of them are not yet known, and `worst` is
-    the verdict on the others. `blob` is the one to wait for, at `path`; empty at the end."""
+    """A look through files from the last to the first: `at` of them are not yet known, `worst` is the
+    verdict on the others and `seen` are their formats. `blob` is the one to wait for, at `path`; empty at
+    the end."""
 
     at: int
     worst: Safety = "safe"
     blob: str = ""
     path: str = ""
+    seen: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Safety:
         """The verdict on all files."""
         return "pending" if self.blob else self.worst
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of all files; empty while one was not looked at."""
+        return () if self.blob else self.seen
+
+
+def _with_format(seen: tuple[str, ...], found: str) -> tuple[str, ...]:
+    # The first by name, so that the order in which files are looked at makes no difference.
+    if not found or found == NO_FORMAT or found in seen:
+        return seen
+    return tuple(sorted((*seen, found)))[:MAX_FORMATS]
+
 
 def look(
     stores: Stores, project_id: str, files: Sequence[FileEntry], since: Look | None = None
 ) -> Look:
     """Goes on from `since` until a file that nobody has looked at, or the end."""
-    at, worst = (since.at, since.worst) if since else (len(files), "safe")
+    start = since or Look(len(files))
+    at, worst, seen = start.at, start.worst, start.seen
     while at > 0:
         batch = files[max(0, at - BATCH) : at]
         known = facts.verdicts(stores, project_id, [entry.blob for entry in batch])
         for entry in reversed(batch):
             found = known.get(entry.blob)
             if found is None:
-                return Look(at, worst, entry.blob, entry.path)
-            worst = worse(worst, found)
+                return Look(at, worst, entry.blob, entry.path, seen)
+            worst = worse(worst, found[0])
+            seen = _with_format(seen, found[1])
             at -= 1
-    return Look(0, worst)
+    return Look(0, worst, seen=seen)
 
 
 def state_of(policy: SafetyPolicy, verdict: Safety) -> str:
@@ -112,7 +132,8 @@ def refuse_held(reference: str, state: str, verdict: Safety) -> None:
 
 def _note(stores: Stores, project_id: str, holder: str, manifest: str, found: Look) -> Put:
     until: dict[str, str | int] = {"until": int(stores.now()) + WAIT_SECONDS}
-    doc = {"manifest": manifest, "at": found.at, "worst": found.worst, "path": found.path}
+    doc = {"manifest": manifest, "at": found.at, "worst": found.worst, "path": found.path,
+           "seen": list(found.seen)}  # fmt: skip
     return Put(Item(keys.waiting(project_id, found.blob, holder), until, doc))
 
 
@@ -195,7 +216,8 @@ def advance(stores: Stores, project_id: str, note: Item) -> None:
         files = versions.files(stores, project_id, manifest)
         since = None
         if note.doc.get("manifest") == manifest:
-            since = Look(int(note.doc["at"]), note.doc["worst"], blob)
+            seen = tuple(note.doc.get("seen", ()))
+            since = Look(int(note.doc["at"]), note.doc["worst"], blob, seen=seen)
         reached = look(stores, project_id, files, since)
         if reached.blob:
             reached, at = _follow(stores, project_id, holder, manifest, reached, note.key)
@@ -203,7 +225,7 @@ def advance(stores: Stores, project_id: str, note: Item) -> None:
                 return
             note = Item(at, note.attrs, note.doc)
         try:
-            decide(stores, project_id, found, reached.verdict)
+            decide(stores, project_id, found, reached)
         except ConditionFailed:
             note = Item(note.key)  # changed meanwhile: look at everything anew
             continue
@@ -258,13 +280,14 @@ def _event(stores: Stores, project_id: str, doc: dict[str, Any], what: str, by: 
     )  # fmt: skip
 
 
-def decide(stores: Stores, project_id: str, item: Item, verdict: Safety) -> None:
-    """Writes the verdict, and makes what was being checked ready or blocked, all at once.
+def decide(stores: Stores, project_id: str, item: Item, looked: Look) -> None:
+    """Writes verdict and formats, and makes what was being checked ready or blocked, all at once.
 
     What is ready stays so, and what is blocked too: a later verdict is only shown. Raises
     `ConditionFailed` if the item was changed since it was read.
     """
-    doc: dict[str, Any] = {**item.doc, "verdict": verdict}
+    verdict, formats = looked.verdict, list(looked.formats)
+    doc: dict[str, Any] = {**item.doc, "verdict": verdict, "formats": formats}
     before: Safety = item.doc.get("verdict", "pending")
     details = {"verdict": verdict, "before": before}
     writes: list[Write]
@@ -276,12 +299,13 @@ def decide(stores: Stores, project_id: str, item: Item, verdict: Safety) -> None
         else:
             writes = [_changed(item, doc),
                       _event(stores, project_id, doc, "blocked", "indexer", details)]  # fmt: skip
-    elif before == verdict:
+    elif before == verdict and item.doc.get("formats", []) == formats:
         # Writing the same once more makes others that read less than we did look again.
         stores.table.write(_changed(item, doc))
         return
     else:
-        told = "verdict" if verdict != "safe" or before != "pending" else "~verdict"
+        quiet = before == verdict or (before, verdict) == ("pending", "safe")
+        told = "~verdict" if quiet else "verdict"
         writes = [_changed(item, doc), _event(stores, project_id, doc, told, "indexer", details)]
     stores.table.transact(writes)
     outbox.wake(stores, project_id)

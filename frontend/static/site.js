@@ -1,4 +1,4 @@
-// Additions for readers with scripts: sorting, filtering, choosing versions, copying.
+// Additions for readers with scripts: sorting, filtering, choosing versions, copying, `/` to search.
 // Every page is complete without this file.
 "use strict";
 
@@ -106,6 +106,16 @@ if (navigator.clipboard) {
     });
   }
 }
+
+addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
+  if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
+  const box = document.querySelector("input[name=q]");
+  if (!box) return;
+  event.preventDefault();
+  box.focus();
+  box.select();
+});
 
 function openTarget() {
   const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));

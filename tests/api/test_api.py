@@ -4,11 +4,13 @@ import html
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from chalicelib.api import openapi
 from chalicelib.api.http import OPERATIONS
+from chalicelib.catalogue import drain
 from tests.api.conftest import ADMIN, segment
 from tests.registry_world import key_of, publish, setup_model
 from weighbridge.contract import errors
@@ -345,3 +347,36 @@ def test_a_readers_cookie_opens_only_what_the_token_reads(world_with_model):
     assert api.raw("GET", "/activity?project=vision", token="", headers=cookie)[0] == 404
     path = "/compare?ref=vision%2Fdigits%401&ref=vision%2Fdigits%402"
     assert api.raw("GET", path, token="", headers=cookie)[0] == 404
+
+
+def test_search_finds_only_what_the_token_reads(world_with_model):
+    """The page names, reads and offers to scripts nothing of a project that the cookie does not open."""
+    api = world_with_model
+    publish(api.stores, {"a": b"1"})
+    api.ok("POST", "/api/projects", {"name": "audio"})
+    api.ok("POST", "/api/projects/audio/models", {"name": "whisper"})
+    drain.everything(api.stores)
+
+    def reader(project):
+        secret = token_with(api, verbs=["read"], project=project)
+        sent = {"content-type": "application/x-www-form-urlencoded"}
+        _, headers, _ = api.raw("POST", "/sign-in", f"token={secret}".encode(), "", sent)
+        return {"cookie": headers["Set-Cookie"].split(";")[0]}
+
+    assert (
+        api.raw("GET", "/search?q=x", token="")[1]["Location"] == "/sign-in?next=%2Fsearch%3Fq%3Dx"
+    )
+    for mine, model, other in (("audio", "whisper", "vision"), ("vision", "digits", "audio")):
+        cookie = reader(mine)
+        for text in ("kind:*", f"project:{other}", "digits", "whisper", ""):
+            path = "/search?" + urlencode({"q": text})
+            status, headers, page = api.raw("GET", path, token="", headers=cookie)
+            assert status == 200
+            assert headers["Cache-Control"] == "no-store"
+            assert f"/p/{other}/" not in page
+            assert f"/p/{mine}/~index/" in page
+        _, _, page = api.raw("GET", "/search?q=kind%3Amodel", token="", headers=cookie)
+        assert f'href="/p/{mine}/{model}/"' in page
+        assert "1 result." in page
+    _, _, page = api.raw("GET", "/search?q=nonsense%3Ax", token="", headers=reader("audio"))
+    assert "There is no field nonsense" in page

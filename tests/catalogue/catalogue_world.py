@@ -193,6 +193,7 @@ class FakeSource:
         self.versions[key] = replace(
             self.versions[key], files=len(files), size=sum(f.size for f in files),
             manifest=sha(f"{key}"),
+            formats=tuple(sorted({f.facts.format for f in files if f.facts} - {"file"})),
         )  # fmt: skip
 
 

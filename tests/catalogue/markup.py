@@ -11,7 +11,7 @@ ELEMENTS = {
     "li", "form", "button", "main", "footer", "p", "div", "h1", "h2", "section", "table", "caption",
     "thead", "tbody", "tr", "th", "td", "bdi", "time", "code", "pre", "details", "summary", "aside",
     "h3", "h4", "h5", "h6", "em", "s", "hr", "blockquote",
-    "ul", "dl", "dt", "dd", "figure", "figcaption", "strong", "label", "input", "img", "b", "br",
+    "ul", "dl", "dt", "dd", "figure", "figcaption", "strong", "label", "input", "kbd", "img", "b", "br",
     *SVG,
 }  # fmt: skip
 

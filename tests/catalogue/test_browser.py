@@ -6,14 +6,17 @@
 import http.server
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from chalicelib.catalogue import comparing, pages, publish
 from chalicelib.catalogue.render import HEADERS
-from chalicelib.catalogue.views import ErrorView, HomeView, SignInView
+from chalicelib.catalogue.searching import answering
+from chalicelib.catalogue.views import ErrorView, HomeView, SearchView, SignInView
+from chalicelib.storage.memory import MemoryBlobs
 from tests.catalogue.catalogue_compare import compared
 from tests.catalogue.catalogue_world import world
 from tests.catalogue.hostile import STRINGS, hostile_world
@@ -36,6 +39,9 @@ PAGES = {
     "federated": "/p/models/~federated/arbiter-10000~23guest-9999~23host-9998_10000~23model/",
     "compare": "/compare.html",
     "compare-three": "/compare-three.html",
+    "search": "/search/?q=accuracy+%3E+0.9",
+    "search-served": "/search-served.html",
+    "search-problem": "/search-problem.html",
     "sign-in": "/sign-in.html",
     "not-found": "/404.html",
 }
@@ -67,6 +73,18 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def _published(source):
+    store = MemoryBlobs()
+    for project_id, _ in source.summaries():
+        publish.publish_all(source, store, project_id)
+    return store
+
+
+def _answer(source, text):
+    names = [summary.project.name for _, summary in source.summaries()]
+    return answering.answer(_published(source), names, text, Who("ada", ()))
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, renderer):
     """The sample site, the rendered-per-principal pages and the hostile site, over HTTP."""
@@ -80,12 +98,17 @@ def served(tmp_path_factory, renderer):
         "compare-three": comparing.compare_page(
             compared(source, "p2", "all-MiniLM-L6-v2", 1, 2, 3)
         ),
+        "search-served": answering.search_page(replace(_answer(source, "vision"), indexes=())),
+        "search-problem": answering.search_page(_answer(source, "tag:")),
         "sign-in": pages.sign_in_page(SignInView("/", "That token is not known.")),
         "404": pages.error_page(ErrorView(404, who=who)),
     }.items():
         (folder / f"{name}.html").write_bytes(renderer.render(page))
     hostile = hostile_world()
     publish.build(hostile, folder / "hostile-build", renderer)
+    letters = answering.shards(_published(hostile), ["Hostile"])
+    search = answering.search_page(SearchView(who, indexes=letters))
+    (folder / "hostile-search.html").write_bytes(renderer.render(search))
     (folder / "hostile-build/p/hostile").rename(folder / "p/hostile")
     (folder / "hostile-build/index.html").rename(folder / "hostile.html")
     both = [name for project, name in hostile.model_list if (project, name, 2) in hostile.versions]
@@ -165,17 +188,18 @@ def test_hostile_strings_do_nothing(open_page, served):
     page.add_init_script("window.ran = 0; window.alert = () => { window.ran += 1; }")
     folder = served.folder / "p/hostile"
     addresses = ["/hostile.html", "/p/hostile/"]
-    for model in sorted(folder.iterdir()):
-        below = f"/p/hostile/{model.name}/"
-        if model.name == "~federated":
-            addresses += [f"{below}{shared.name}/" for shared in model.iterdir()]
-        elif (model / "2").is_dir():
-            addresses += [below, f"{below}2/", f"{below}2/checkpoints/"]
-        elif model.is_dir():
-            addresses.append(below)
-    addresses += [f"/{path.name}" for path in served.folder.glob("hostile-compare-*.html")]
-    # One name is no name of a federated model.
-    assert len(addresses) == 2 + 7 * len(STRINGS) - 1
+    for model in sorted(set(folder.iterdir()) - {folder / "~index", folder / "~federated"}):
+        if model.is_dir():
+            below = f"/p/hostile/{model.name}/"
+            versions = [f"{below}2/", f"{below}2/checkpoints/"] if (model / "2").is_dir() else []
+            addresses += [below, *versions]
+    parties = [
+        f"/p/hostile/~federated/{found.name}/" for found in (folder / "~federated").iterdir()
+    ]
+    compares = [f"/{path.name}" for path in served.folder.glob("hostile-compare-*.html")]
+    assert len(addresses) == 2 + 5 * len(STRINGS)
+    assert len(parties) > 60
+    addresses += [*parties, *compares]
     for address in addresses:
         page.goto(served.address + address)
         assert page.evaluate("window.ran") == 0, address
@@ -325,3 +349,146 @@ def test_text_has_enough_contrast(open_page, served, scheme):
     for name, address in PAGES.items():
         page.goto(served.address + address)
         assert page.evaluate(CONTRAST) == [], name
+
+
+# Search
+
+
+def _hits(page):
+    return page.locator("#hits .hit > a").evaluate_all(
+        "all => all.map(a => a.getAttribute('href'))"
+    )
+
+
+def _until_read(page):
+    page.locator("#search[aria-busy=false]").wait_for(timeout=10_000)
+
+
+def test_search_answers_as_one_types(open_page):
+    """Every key changes what is found; the address keeps the query, and opening it finds it again."""
+    page = open_page("/search/?q=cheques")
+    _until_read(page)
+    assert _hits(page) == ["/p/vision/digits/"]
+    box = page.get_by_label("Search models and versions")
+    box.fill("")
+    box.press_sequentially("accuracy > 0.96 format:safetensors")
+    assert _hits(page) == [f"/p/vision/digits/{at}" for at in ("", "8/", "7/", "6/")]
+    assert page.get_by_role("status").inner_text() == "4 results."
+    box.fill("accuracy > much")
+    assert page.get_by_role("status").inner_text().startswith("After accuracy > comes a number")
+    box.fill("nowhere to be found")
+    assert page.get_by_role("status").inner_text() == "Nothing found."
+    box.fill("kind:version -by:grace")
+    page.wait_for_url("**/search/?q=kind%3Aversion+-by%3Agrace")
+    first = _hits(page)
+    page.reload()
+    _until_read(page)
+    assert _hits(page) == first != []
+    assert page.said == []
+
+
+def test_search_by_keyboard_alone(open_page):
+    """`/` from any page, arrows through what was found, Enter to open; Escape goes back to the box."""
+    page = open_page("/p/text-embeddings/")
+    page.keyboard.press("/")
+    page.keyboard.type("top1 > 0.84")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search/?q=top1+%3E+0.84")
+    _until_read(page)
+    found = _hits(page)
+    assert found == ["/p/vision/faces/", "/p/vision/faces/5/"]
+    focused = "document.activeElement.getAttribute('href') || document.activeElement.name"
+    page.keyboard.press("/")
+    assert page.evaluate(focused) == "q"
+    for key, wanted in (
+        ("ArrowUp", "q"), ("ArrowDown", found[0]), ("ArrowDown", found[1]), ("ArrowDown", found[1]),
+        ("ArrowUp", found[0]), ("Escape", "q"), ("ArrowDown", found[0]), ("ArrowDown", found[1]),
+    ):  # fmt: skip
+        page.keyboard.press(key)
+        assert page.evaluate(focused) == wanted, key
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/p/vision/faces/5/")
+    page.go_back()
+    _until_read(page)
+    page.keyboard.press("/")
+    page.keyboard.type("cheques/")  # in the box it is a letter
+    assert page.get_by_label("Search models and versions").input_value() == "cheques/"
+    assert page.said == []
+
+
+def test_scripts_show_what_the_server_shows(open_page, served, renderer):
+    """The same rows, word for word, whichever side found them."""
+    source = world()
+    served_pages = []
+    asked = (
+        "accuracy > 0.9",
+        "lr < 0.1",
+        "kind:model",
+        "kind:version",
+        "verdict:*",
+        "adam",
+        "x",
+        "latency_ms>0",
+    )
+    for number, text in enumerate(asked):
+        page = answering.search_page(_answer(source, text))
+        (served.folder / f"answer-{number}.html").write_bytes(renderer.render(page))
+        served_pages.append(f"/answer-{number}.html")
+    without = open_page("/", java_script_enabled=False)
+    with_scripts = open_page("/search/")
+    for text, address in zip(asked, served_pages, strict=True):
+        without.goto(served.address + address)
+        with_scripts.goto(f"{served.address}/search/?{urlencode({'q': text})}")
+        _until_read(with_scripts)
+        wanted = [" ".join(t.split()) for t in without.locator("#hits > li").all_inner_texts()]
+        shown = [" ".join(t.split()) for t in with_scripts.locator("#hits > li").all_inner_texts()]
+        assert shown == wanted != [], text
+        said = without.get_by_role("status").inner_text()
+        assert with_scripts.get_by_role("status").inner_text() == said
+
+
+def test_searching_hostile_strings_does_nothing(open_page, served):
+    """Whatever names, texts and queries hold, scripts show it as text."""
+    page = open_page("/", 390)
+    page.add_init_script("window.ran = 0; window.alert = () => { window.ran += 1; }")
+    page.goto(f"{served.address}/hostile-search.html?q=kind:model")
+    _until_read(page)
+    box = page.get_by_label("Search models and versions")
+    for text in ("kind:model", "kind:version", *STRINGS[::3], *(f'"{s}"' for s in STRINGS[::3])):
+        box.evaluate(
+            "(box, text) => { box.value = text; box.dispatchEvent(new Event('input')); }", text
+        )
+        assert page.evaluate("window.ran") == 0, text
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, text
+    box.fill("kind:model")
+    assert len(_hits(page)) == 50
+    assert all(href.startswith("/p/hostile/") for href in _hits(page))
+    assert page.said == []
+
+
+def test_parts_of_the_index_that_cannot_be_read_are_told(open_page, served):
+    """What is there is searched; a session that is over leads to the sign-in form."""
+    page = open_page("/404.html")
+    page.route("**/p/vision/digits/versions/**", lambda route: route.fulfill(status=503))
+    page.goto(f"{served.address}/search/?q=production")
+    _until_read(page)
+    assert "1 part of the index could not be read" in page.get_by_role("status").inner_text()
+    assert "/p/vision/faces/5/" in _hits(page)
+    assert "/p/vision/digits/" in _hits(page)
+    page.unroute("**/p/vision/digits/versions/**")
+    page.route("**/search.json", lambda route: route.fulfill(status=401))
+    page.goto(f"{served.address}/search/?q=production")
+    link = page.get_by_role("link", name="Sign in again")
+    link.wait_for()
+    assert link.get_attribute("href") == "/sign-in?next=%2Fsearch%2F%3Fq%3Dproduction"
+
+
+def test_search_without_scripts(open_page):
+    """The form is a form: its answer comes from the server, rows, count and what went wrong."""
+    page = open_page("/search-served.html", java_script_enabled=False)
+    assert len(_hits(page)) > 3
+    assert "result" in page.get_by_role("status").inner_text()
+    page = open_page("/p/vision/", java_script_enabled=False)
+    page.get_by_label("Search models and versions").fill("digits")
+    with page.expect_request("**/search?q=digits"):
+        page.keyboard.press("Enter")

@@ -116,6 +116,10 @@ def test_the_pages_read_without_scripts(browser, person, embedded, model):
         box.check()
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_text("reshaped").first).to_be_visible()
+    page.get_by_label("Search models and versions").fill(f"project:{project} accuracy > 0.95")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name=f"{name}@2")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("2 results.")
     context.close()
 
 
@@ -152,3 +156,27 @@ def test_a_page_of_another_origin_learns_nothing(browser, embedded, tmp_path):
         context.close()
         other.shutdown()
         other.server_close()
+
+
+def test_a_person_searches(page, person, embedded, model):
+    """Sign in, `/`, type, arrows, Enter: the version is found by its metric, and by its files' format."""
+    project, name = model.split("/")
+    page.goto(person.json("open")["url"])
+    page.goto(f"{embedded.url}/p/{project}/")
+    page.keyboard.press("/")
+    page.keyboard.type(f"model:{name} project:{project} accuracy > 0.95 format:safetensors")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=**")
+
+    def listed():
+        page.reload()
+        page.locator("#search[aria-busy=false]").wait_for()
+        return page.locator(f'#hits a[href="/p/{project}/{name}/2/"]').count()
+
+    until(listed)
+    expect(page.get_by_role("status")).to_have_text("2 results.")
+    page.keyboard.press("/")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{embedded.url}/p/{project}/{name}/2/")

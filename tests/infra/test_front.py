@@ -43,6 +43,8 @@ def site():
             "p/vision/index.json": b'{"a":1}',
             "p/vision/digits/7/index.html": b"<p>seven",
             "p/text/index.html": b"<p>text",
+            "p/text/~index/models-0.json": b'{"models":["text"]}',
+            "p/vision/~index/models-0.json": b'{"models":["vision"]}',
             "blobs/secret": b"bytes",
         }
     )
@@ -84,6 +86,24 @@ def test_a_page_is_served_to_those_whose_cookie_names_its_project(front):
     assert page.headers["cache-control"] == "private, no-cache"
     assert ask(front, "/p/vision/index.json", headers=headers).json == {"a": 1}
     assert ask(front, "/p/vision/digits/7/", headers=headers).body == b"<p>seven"
+
+
+def test_the_search_index_of_a_project_is_for_its_readers_only(front, site):
+    """What search reads lies below the project: forbidden and absent shards look the same, and neither is
+    looked for in the store."""
+    headers = signed_in("vision")
+    mine = ask(front, "/p/vision/~index/models-0.json", headers=headers)
+    assert mine.json == {"models": ["vision"]}
+    assert mine.headers["cache-control"] == "private, no-cache"
+    again = {**headers, "If-None-Match": mine.headers["etag"]}
+    assert ask(front, "/p/vision/~index/models-0.json", headers=again).status == 304
+    site.reads.clear()
+    for path in ("/p/text/~index/models-0.json", "/p/vision/../text/~index/models-0.json",
+                 "/p/text/%7Eindex/models-0.json", "/p/nothing/~index/models-0.json"):  # fmt: skip
+        reply = ask(front, path, headers=headers)
+        assert (reply.status, b"models" in reply.body) == (404, False), path
+    assert ask(front, "/p/vision/~index/models-0.json").status == 303
+    assert site.reads == []
 
 
 def test_without_a_cookie_pages_lead_to_the_sign_in_form(front, site):

@@ -14,6 +14,7 @@ import app
 from chalicelib import wiring
 from chalicelib.archives import packing, streams, unpacking
 from chalicelib.catalogue import drain
+from chalicelib.catalogue.searching import answering
 from chalicelib.indexing import objects
 from chalicelib.registry import (
     changing,
@@ -265,6 +266,7 @@ def whole_life(made):
     wanted = DownloadRequest(tuple(entry.blob for entry in files))
     downloads.sign(stores, record.project_id, manifest, wanted)
     facts.of_files(stores, record.project_id, files)
+    assert answering.answer(stores.site, ["vision"], "kind:version").hits
     stores.blobs.ping()
     parked_form(stores, record.project_id)
     archives(made, record.project_id, versions.files(made.archive, record.project_id, manifest))

@@ -3,9 +3,11 @@
 import pytest
 
 from chalicelib.indexing import formats, objects, reindex, repair
-from chalicelib.registry import facts, outbox, projects, reindexing, versions
+from chalicelib.registry import facts, outbox, projects, reindexing, safety, versions
+from chalicelib.registry.ports import Update
 from tests.registry.test_safety import point, version
 from tests.registry_world import index_all, publish
+from weighbridge.contract import references
 from weighbridge.contract.errors import Conflict, NotFound
 from weighbridge.contract.types import Facts, ReindexRequest
 
@@ -107,3 +109,16 @@ def test_versions_from_before_verdicts_get_one(stores):
     run(stores)
     assert version(stores, 1).verdict == "safe"
     assert list(sweep.everything(stores.table, candidates, "W#")) == []
+
+
+def test_formats_of_what_was_decided_before_they_were_kept_are_gathered(stores):
+    """A version whose item has no formats gets them, although nothing is indexed anew."""
+    made = publish(stores, {"a": b"GGUF" + bytes(20)})
+    index_all(stores)
+    found = safety.committed(stores, versions.resolve(
+        stores, "vision", "digits", references.parse_version(str(made.number))).holder)  # fmt: skip
+    doc = {name: value for name, value in found.doc.items() if name != "formats"}
+    stores.table.write(Update(found.key, doc=doc))
+    assert version(stores, made.number).formats == ()
+    assert run(stores).indexed == 0
+    assert version(stores, made.number).formats == ("gguf",)

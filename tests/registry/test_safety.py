@@ -415,3 +415,46 @@ def test_bytes_of_what_is_held_back_are_not_signed(blocking):
     made = publish(stores, {"a": b"held"})
     record = projects.find(stores, "vision")
     assert downloads.files(stores, record.id, made.manifest, limit=10, page=None).total == 1
+
+
+def test_formats_are_gathered_with_the_verdict(stores):
+    """Once all files were looked at, versions and checkpoints name their formats; files without one
+    count for nothing, and what was known before the commit is there at once."""
+    content = {"a": b"!safe", "b": b"plain", "c": b"GGUF" + bytes(20)}
+    made = publish(stores, content)
+    made_point = point(stores, made.number, {"z": b"!unsafe"})
+    assert made.formats == made_point.formats == ()
+    index_all(stores)
+    assert version(stores, made.number).formats == ("gguf", "scripted")
+    found = versions.resolve(stores, *WHERE, number(made.number))
+    [shown] = checkpoints.listing(stores, found).items
+    assert shown.formats == ("scripted",)
+    assert publish(stores, content).formats == ("gguf", "scripted")
+    assert publish(stores, {"b": b"plain"}).formats == ()
+
+
+def test_many_formats_are_cut_to_the_first_by_name(stores, monkeypatch):
+    """16 are kept, whatever the order in which the files were looked at."""
+
+    def named(ranged):
+        return Facts(ranged.read(1, 20).decode())
+
+    monkeypatch.setattr(formats, "INDEXERS", ((sniff, named),))
+    names = [f"format-{i:02}" for i in range(20)]
+    random.Random(3).shuffle(names)
+    made = publish(stores, {name: b"!" + name.encode() for name in names})
+    index_all(stores)
+    assert version(stores, made.number).formats == tuple(sorted(names)[:16])
+
+
+def test_a_newer_indexer_changes_formats(stores, monkeypatch):
+    """A format that is known only later reaches the versions that were decided before, quietly."""
+    made = publish(stores, {"a": b"!safe"})
+    index_all(stores)
+    monkeypatch.setattr(formats, "INDEXER", formats.INDEXER + 1)
+    other = (sniff, lambda ranged: Facts("better", verdict="safe"))
+    monkeypatch.setattr(formats, "INDEXERS", (other,))
+    index_all(stores)
+    assert version(stores, made.number).formats == ("better",)
+    assert not [k for k, _ in events(stores) if k == "version.verdict"]
+    assert notes(stores) == []

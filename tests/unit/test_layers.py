@@ -43,8 +43,8 @@ ALLOWED = {
         "chalicelib.api.http", "chalicelib.wiring", "chalicelib.settings",
     },
     "chalicelib/kubeflow": {
-        "weighbridge.contract", "chalicelib.registry", "chalicelib.api.doors",
-        "chalicelib.kubeflow", "chalicelib.api.facades", "chalicelib.wiring", "chalicelib.settings",
+        "weighbridge.contract", "chalicelib.registry", "chalicelib.api.doors", "chalicelib.api.facades",
+        "chalicelib.kubeflow", "chalicelib.wiring", "chalicelib.settings",
     },
     "chalicelib/edge": {
         "weighbridge.contract", "chalicelib.registry", "chalicelib.api", "chalicelib.edge",

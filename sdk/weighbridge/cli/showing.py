@@ -119,6 +119,7 @@ def _version(args: Namespace, screen: Screen, client: "Client", ref: Reference) 
                 f"({approval.comment})" if approval.comment else "",
             )))),
             ("verdict", _verdict(version)),
+            ("formats", ", ".join(version.formats)),
             ("description", version.description),
             ("parents", ", ".join(version.parents)),
             ("promoted from", version.source),
@@ -154,6 +155,7 @@ def _checkpoint(args: Namespace, screen: Screen, client: "Client", ref: Referenc
         [
             ("state", found.state),
             ("verdict", _verdict(found)),
+            ("formats", ", ".join(found.formats)),
             ("step", str(found.step)),
             ("component", found.component),
             ("name", found.name),

@@ -148,6 +148,7 @@ def _version(number, accuracy, loss, state, label, files):
         files=len(files), size=sum(f.size for f in files),
         created=NOW, created_by="ada", published=NOW, revision=1,
         verdict="unsafe" if number == 3 else "safe",
+        formats=("safetensors",),
     )  # fmt: skip
 
 
@@ -155,6 +156,7 @@ def _checkpoint(number, component, step, accuracy, loss):
     return types.Checkpoint(
         "vision", "digits", 1, number, component, step, "epoch", {"accuracy": accuracy, "loss": loss},
         {"kind": "auto"}, "c" * 64, 1, 4096, NOW, "ada", verdict="safe",
+            formats=("safetensors",),
     )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ CheckpointState = Literal["ready", "checking", "blocked"]
 class Checkpoint:
     """A numbered, immutable set of files under a version; identity is (component, step, name).
 
-    Retention never evicts one that is `pinned`.
+    Retention never evicts one that is `pinned`. `formats` are those of its files (the first 16 by
+    name), once all were looked at.
     """
 
     project: str
@@ -36,6 +37,7 @@ class Checkpoint:
     claims: ClaimsSummary | None = None
     state: CheckpointState = "ready"
     verdict: Safety = "pending"
+    formats: tuple[str, ...] = ()
     release: Release = field(default_factory=Release)
     pinned: bool = False
 

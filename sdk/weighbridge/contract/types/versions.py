@@ -68,6 +68,7 @@ class Version:
 
     `source` is the checkpoint that it was promoted from (`project/model@3:12`), which may be gone.
     `package` is there if exactly one of its files is a ZIP file, or if it was registered by address.
+    `formats` are those of its files (the first 16 by name), once all were looked at.
     """
 
     project: str
@@ -93,6 +94,7 @@ class Version:
     revision: int = 0
     claims: ClaimsSummary | None = None
     verdict: Safety = "pending"
+    formats: tuple[str, ...] = ()
     release: Release = field(default_factory=Release)
     source: str = ""
     package: Package | None = None

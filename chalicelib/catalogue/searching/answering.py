@@ -1,0 +1,146 @@
+"""A search answered by the server, for readers without scripts: over the same index documents, within a
+budget. What the budget left out is counted, never silently dropped."""
+
+import json
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from chalicelib.catalogue import shelf, slugs, views
+from chalicelib.catalogue.pages import Page
+from chalicelib.catalogue.searching import index, matching, query
+from chalicelib.catalogue.searching.matching import Entry
+from chalicelib.catalogue.searching.query import Query
+from chalicelib.catalogue.views import SearchHit, SearchView
+from chalicelib.registry.ports import Blobs
+from weighbridge.contract.errors import NotFound
+from weighbridge.contract.types import Who
+
+SHOWN = 50
+DOCUMENTS = 400
+"""Index documents of versions that one answer reads."""
+MAX_BYTES = 24 * 1024 * 1024
+SECONDS = 3.0
+AT_ONCE = 8
+SHOWN_METRICS = 4
+
+
+def shards(site: Blobs, projects: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Each project with the letters of its shards (`"03f"`), as far as it has any."""
+
+    def keys(project: str) -> list[str]:
+        return list(shelf.keys_under(site, slugs.folder(slugs.index_path(project))))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return among({key for found in pool.map(keys, projects) for key in found}, projects)
+
+
+def among(keys: Container[str], projects: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Each project with the letters of its shards among the keys of a site."""
+    named = ((p, "".join(s for s in index.SHARDS if index.shard_key(p, s) in keys))
+             for p in projects)  # fmt: skip
+    return tuple(pair for pair in named if pair[1])
+
+
+def answer(
+    site: Blobs,
+    projects: Sequence[str],
+    text: str,
+    who: Who | None = None,
+    more: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> SearchView:
+    """What a query finds in these projects."""
+    asked = query.parse(text)
+    indexes = shards(site, projects)
+    if not asked.terms:
+        shown = text if len(text) <= query.MAX_QUERY else ""
+        return SearchView(who, shown, asked.problem, indexes=indexes, more=more)
+    reading = _Reading(site, clock() + SECONDS, clock)
+    entries, unread = reading.gather(asked, indexes)
+    found = matching.search(asked, entries, SHOWN)
+    hits = tuple(hit(entry, asked) for entry in found.entries)
+    return SearchView(who, text, "", hits, found.total, unread, indexes, more)
+
+
+def hit(entry: Entry, asked: Query) -> SearchHit:
+    """An entry as it is shown."""
+    said = entry.shown
+    if entry.model is None:
+        value = said.get("value")
+        metrics = () if value is None else ((str(said["metric"]), value),)
+        return SearchHit(entry.path, entry.owner, said["name"], 0, said, metrics)
+    wanted = {term.name for term in asked.terms if term.kind == "number"}
+    named = sorted(
+        said.get("metrics", {}).items(), key=lambda pair: query.fold(pair[0]) not in wanted
+    )
+    params = [p for p in said.get("params", {}).items() if query.fold(p[0]) in wanted]
+    metrics = tuple((*params, *named)[:SHOWN_METRICS])
+    name = entry.model.shown["name"]
+    return SearchHit(entry.path, entry.owner, name, entry.number, said, metrics)
+
+
+class _Reading:
+    """Reads index documents until all are read or the budget is used up."""
+
+    def __init__(self, site: Blobs, end: float, clock: Callable[[], float]) -> None:
+        self._site, self._end, self._clock = site, end, clock
+        self._left = MAX_BYTES
+
+    def gather(self, asked: Query, indexes: Iterable[tuple[str, str]]) -> tuple[list[Entry], int]:
+        """The entries read, and how many documents were not."""
+        keys = [index.shard_key(name, shard) for name, letters in indexes for shard in letters]
+        documents, unread = self._documents(keys)
+        entries = [entry for one in documents for entry in matching.model_entries(one)]
+        wanted = [
+            (model, number)
+            for model in entries
+            if matching.reachable(asked, model)
+            for number in range(1, int(model.shown.get("highest", 0)) + 1, views.RANGE)
+        ]
+        # The newest range of every model first, then the next older of each.
+        wanted.sort(key=lambda pair: int(pair[0].shown["highest"]) - pair[1])
+        chosen = wanted[:DOCUMENTS]
+        paths = [index.versions_path(model.path, number) for model, number in chosen]
+        found, missed = self._documents([slugs.object_key(path, "") for path in paths])
+        by_name = {f"{model.owner}/{model.shown['name']}": model for model, _ in chosen}
+        for one in found:
+            if (model := by_name.get(one["model"])) is not None:
+                entries += matching.version_entries(one, model)
+        return entries, unread + missed + len(wanted) - len(chosen)
+
+    def _documents(self, keys: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+        found: list[dict[str, Any]] = []
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(keys), AT_ONCE):
+                if self._left <= 0 or self._clock() >= self._end:
+                    return found, len(keys) - start
+                for data in pool.map(self._read, keys[start : start + AT_ONCE]):
+                    self._left -= len(data)
+                    document = json.loads(data) if data else {}
+                    if document.get("format") == index.FORMAT:
+                        found.append(document)
+        return found, 0
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return self._site.read(key)
+        except NotFound:
+            return b""  # deleted since; a range that nothing was ever published in
+
+
+def static_page(keys: Container[str], projects: Iterable[str]) -> Page:
+    """The search page of a site of files: scripts find everything by themselves."""
+    return search_page(SearchView(None, indexes=among(keys, projects), static=True))
+
+
+def search_page(view: SearchView) -> Page:
+    """The search page: what was found, and from where scripts can find more by themselves."""
+    path = "/search/" if view.static else "/search"
+    places = [[slugs.index_path(name), letters] for name, letters in view.indexes]
+    return Page(
+        path, "search.html",
+        {"title": f"{view.text}: search" if view.text else "Search", "view": view, "crumbs": (),
+         "who": view.who, "places": places},
+    )  # fmt: skip
