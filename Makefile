@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && command -v $$p && break; done)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+# Bytecode is written when a module is first imported: of most of what is installed, never.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
 # Test modules and rewritten plugins are compiled once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest
@@ -75,11 +76,15 @@ system:  ## the Debian packages that the tests need
 demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end)
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
-test: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow system  ## every test, browser and real servers included
-	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile $(ARGS)
+ENVIRONMENTS := .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow
 
-test-long: .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow system  ## the long forms
-	$(PYTEST) -m long --no-skips $(ARGS)
+test: $(ENVIRONMENTS) system  ## every test, browser and real servers included
+	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
+
+test-long: $(ENVIRONMENTS) system  ## the long forms (GROUP=transfer RESUME=1)
+	$(BIN)/python -m tests.long.run $(if $(GROUP),--group $(GROUP)) $(if $(RESUME),--resume) \
+		--workers $(WORKERS) $(ARGS)
 
 unit: .venv  ## the fast tests: no server, no browser
 	$(PYTEST) -m "not long and not real and not browser" $(ARGS)

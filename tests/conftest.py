@@ -2,10 +2,24 @@
 
 import pytest
 
+SLOW = ("tests/training/", "tests/e2e/", "tests/storage/", "tests/infra/", "tests/indexing/")
+"""Folders whose files take long; of the first ones most."""
+
 
 def pytest_addoption(parser):
     """Adds `--no-skips`, which `make test` uses."""
     parser.addoption("--no-skips", action="store_true", help="fail if any test is skipped")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files come first: one that is begun last keeps a single worker busy while all others wait.
+    (xdist would begin with the files that have most tests; `make test` tells it not to.)"""
+    ranks = {folder: rank for rank, folder in enumerate(SLOW)}
+
+    def rank(item):
+        return next((ranks[f] for f in SLOW if item.nodeid.startswith(f)), len(SLOW))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)

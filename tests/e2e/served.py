@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-READY_SECONDS = 60
+READY_SECONDS = 180
+"""How long a server may take to start: for a machine that has much else to do."""
 
 
 @dataclass(slots=True)
@@ -168,10 +169,15 @@ def serve(home: Path, *options: str, port: int = 0, extra: dict[str, str] | None
         stdin=subprocess.DEVNULL,
     )
     log.close()
-    while not ready.exists():
-        assert process.poll() is None, (home / "serve.log").read_text()
-        assert time.monotonic() - started < READY_SECONDS, (home / "serve.log").read_text()
-        time.sleep(0.05)
+    try:
+        while not ready.exists():
+            assert process.poll() is None, (home / "serve.log").read_text()
+            assert time.monotonic() - started < READY_SECONDS, (home / "serve.log").read_text()
+            time.sleep(0.05)
+    except BaseException:  # nobody else knows of it yet
+        process.terminate()
+        process.wait()
+        raise
     found = json.loads(ready.read_text())
     return Served(found["url"], found["token"], home / "data", process, time.monotonic() - started)
 

@@ -65,6 +65,11 @@ def _memory(name):
     return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) * 1024
 
 
+def resident():
+    """The memory that this process has now, in bytes."""
+    return _memory("VmRSS")
+
+
 def peak(data):
     """How much memory describing `data` took beyond what the process had, at its highest."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew

@@ -1,8 +1,10 @@
 """Archives against the standard library: what they hold, and what in them should make one careful."""
 
+import gzip
 import io
 import lzma
 import os
+import pickle
 import struct
 import subprocess
 import tarfile
@@ -378,6 +380,20 @@ def test_a_second_manifest_makes_a_package_unsafe(rival):
     facts = described(zipped({**PACKAGE, rival: b"x"}))
     assert facts.verdict == "unsafe"
     assert facts.problem == "it has more than one manifest"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress], ids=["tar", "gz", "xz"])
+def test_a_member_that_is_cut_off_behind_the_first_byte_of_a_pickle_is_unknown(pack):
+    """Found by damaged archives: there is no second byte to look at."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as file:
+        data = pickle.dumps(["a pickle"], 4)
+        info = tarfile.TarInfo("data.pkl")
+        info.size = len(data)
+        file.addfile(info, io.BytesIO(data))
+    facts = described(pack(out.getvalue()[:513]))
+    assert facts.verdict == "unknown"
+    assert described(pack(out.getvalue())).verdict == "safe"
 
 
 def test_traversal_makes_a_package_unsafe():

@@ -17,7 +17,6 @@ from tests.indexing import corpus
 from tests.indexing.test_pickles import ZOO
 
 SEED = int(os.environ.get("FUZZ_SEED", "20261121"))
-LONG = 600
 PLAIN = [pickle.dumps(value, protocol) for value in ZOO.values() for protocol in range(6)]
 
 
@@ -126,11 +125,13 @@ class Stand:
         """Any item."""
 
 
-def fuzz_imports(seconds, least):
-    """Compares with what the real loader imports, up to where either of them stops."""
-    chance = random.Random(f"{SEED} imports")
-    imports = 0
+def fuzz_imports(seconds, least, seed=SEED):
+    """Compares with what the real loader imports, up to where either of them stops; answers how many
+    files, and how many imports of theirs, there were."""
+    chance = random.Random(f"{seed} imports")
+    files = imports = 0
     for _ in turns(seconds, least, chance):
+        files += 1
         data = damage(chance.choice(targets()["pickle"]), chance)
         loader = Watched(data)
         with contextlib.suppress(Exception):  # whatever damage leads to
@@ -148,6 +149,7 @@ def fuzz_imports(seconds, least):
             assert notes.verdict != "safe", data
         imports += len(loader.seen)
     assert imports > least / 2
+    return files, imports
 
 
 def _noted(name):
@@ -166,11 +168,3 @@ def test_damaged_files_have_a_verdict(kind):
 def test_no_import_of_a_real_loader_is_missed():
     """The standard library's own loader never imports what the machine did not see."""
     fuzz_imports(0, 4000)
-
-
-@pytest.mark.long
-def test_damaged_files_for_ten_minutes():
-    """The same for longer, all targets by turns."""
-    for kind in KINDS:
-        fuzz_facts(kind, LONG / 2 / len(KINDS), 400)
-    fuzz_imports(LONG / 2, 4000)

@@ -1,12 +1,12 @@
 """Plain S3 drops become checkpoints: once, when complete, whatever the order of events."""
 
-import hashlib
 import random
 
 import pytest
 
 from chalicelib.indexing import formats, inbox, objects
 from chalicelib.registry import checkpoints, models, outbox, projects, versions
+from tests.inbox_drops import fate
 from tests.registry_world import setup_model, world
 from weighbridge.contract import references
 from weighbridge.contract.errors import NotFound
@@ -23,19 +23,6 @@ def open_inbox(stores):
 def drop(stores, folder, files):
     return [stores.blobs.put(f"{folder}{name}", data) and f"{folder}{name}"
             for name, data in files.items()]  # fmt: skip
-
-
-def fate(step, name, buffers, sha=None):
-    lines = [f"step_index: {step}", f"step_name: {name}",
-             "create_time: '2021-11-07T02:34:54.683015'", "models:"]  # fmt: skip
-    files = {}
-    for buffer, data in buffers.items():
-        digest = sha or hashlib.sha1(data).hexdigest()
-        lines.append(f"  {buffer}: {{sha1: {digest}, buffer_name: LRModelMeta}}")
-        files[f"{buffer}.pb"] = data
-        files[f"{buffer}.json"] = b"{}"
-    files["database.yaml"] = "\n".join(lines).encode()
-    return files
 
 
 def found(stores, label="run-1", model="digits"):

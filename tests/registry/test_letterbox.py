@@ -6,7 +6,8 @@ import pytest
 
 from chalicelib.indexing import letterbox, objects, repair
 from chalicelib.registry import drops, models, outbox, projects
-from tests.registry.test_inbox import FOLDER, catalogue, drop, fate, found
+from tests.inbox_drops import fate, in_random_order, thousand
+from tests.registry.test_inbox import FOLDER, catalogue, drop, found
 from tests.registry_world import setup_model, world
 from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import ProjectChanges
@@ -109,42 +110,18 @@ def test_what_lies_beside_a_fate_checkpoint_does_not_matter(tmp_path):
     assert len(manifests) == 1
 
 
-def thousand():
-    """1,000 files: 200 FATE drops of 3, 120 `_SUCCESS` drops of 2, and 40 that lack something."""
-    whole, broken = {}, {}
-    for i in range(200):
-        folder = f"inbox/vision/model-{i % 3}/run-{i % 7}/checkpoint/c{i % 2}/{i}#epoch/"
-        whole[folder] = fate(i, "epoch", {"Meta": b"meta %d" % (i // 2)})
-    for i in range(200, 320):
-        folder = f"inbox/vision/model-{i % 3}/run-{i % 7}/checkpoint/-/{i}#/"
-        whole[folder] = {"w.bin": b"weights %d" % (i // 3), "_SUCCESS": b""}
-    for i in range(320, 360):
-        folder = f"inbox/vision/model-{i % 3}/run-{i % 7}/checkpoint/x/{i}#e/"
-        files = {"a": b"a", "b": b"%d" % i, "c": b"c", "d": b"d"}
-        if i % 2:
-            files = {**fate(i, "e", {"A": b"%d" % i, "B": b"b"})}
-            files.pop("A.json")
-        broken[folder] = files
-    return whole, broken
-
-
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 12))]
+)
 def test_a_thousand_files_in_random_order_make_exactly_what_is_whole(tmp_path, seed):
     """Files put in random order, each event twice and late: every complete drop once, no other."""
     stores, clock = world(tmp_path)
     setup_model(stores)
     projects.change(stores, "ann", "vision", ProjectChanges(inbox=True))
-    whole, broken = thousand()
-    files = [
-        (folder + name, data)
-        for folder, held in {**whole, **broken}.items()
-        for name, data in held.items()
-    ]
-    assert len(files) == 1000
+    whole, broken = thousand("vision")
     dice = random.Random(seed)
-    # A marker comes last in its folder with `_SUCCESS`, as its writer promises; FATE's may come early.
-    dice.shuffle(files)
-    files.sort(key=lambda item: item[0].endswith("_SUCCESS"))
+    files = in_random_order({**whole, **broken}, dice)
+    assert len(files) == 1000
     waiting = []
     for key, data in files:
         stores.blobs.put(key, data)

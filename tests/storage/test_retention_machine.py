@@ -9,16 +9,20 @@ from moto import mock_aws
 
 from chalicelib.storage.sqlite import SqliteTable
 from tests.storage.retention_machine import Keeping
-from tests.storage.test_promises import dynamo, walk
+from tests.storage.test_promises import dynamo, walk, walk_for_long
 
 
-@pytest.mark.parametrize(
-    ("examples", "steps"), [(25, 30), pytest.param(1000, 60, marks=pytest.mark.long)]
-)
-def test_retention_keeps_its_promises_on_sqlite(examples, steps):
+def test_retention_keeps_its_promises_on_sqlite():
     """It never evicts the last, the best or the pinned; it converges; deletion frees bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        walk(lambda: SqliteTable(str(Path(folder) / uuid.uuid4().hex)), examples, steps, Keeping)
+        walk(lambda: SqliteTable(str(Path(folder) / uuid.uuid4().hex)), 25, 30, Keeping)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tenth", range(10))
+def test_retention_keeps_its_promises_for_long(record_property, tenth):
+    """The same on a thousand longer walks."""
+    walk_for_long(record_property, 60, Keeping)
 
 
 def test_retention_keeps_its_promises_on_dynamodb_by_moto(aws_credentials):

@@ -27,22 +27,18 @@ def test_a_run_killed_at_any_moment_goes_on_exactly(trainer, registry, tmp_path,
     """Killed as soon as a checkpoint is there, then left to finish on another machine."""
     label = uuid.uuid4().hex[:8]
     model = f"demo/long@={label}"
-    whole = trainer.end(trainer.start(SCRIPT, f"whole-{label}", STEPS))
+    whole = trainer.start(SCRIPT, f"whole-{label}", STEPS).end()
     assert whole.code == 0, whole.err
     expected = losses(whole.out)
     assert sorted(expected) == list(range(1, STEPS + 1))
 
-    process = trainer.start(SCRIPT, label, STEPS, PAUSE)
-    head = process.stdout.readline()
-    assert head == "resumed at 0\n"
-    for line in process.stdout:
-        head += line
-        if line.startswith(f"loss {PAUSE} "):
-            break
+    running = trainer.start(SCRIPT, label, STEPS, PAUSE)
+    running.said(f"loss {PAUSE} ")
+    assert running.out().startswith("resumed at 0\n")
     until(lambda: any(v.label == label for v in registry.versions("demo/long", state="open")))
     until(lambda: list(registry.checkpoints(model)))
-    process.send_signal(number)
-    killed = trainer.end(process, head)
+    running.kill(number)
+    killed = running.end()
     assert killed.code == -number, killed.err
     seen = losses(killed.out)
     assert {s: expected[s] for s in seen} == pytest.approx(seen, rel=1e-5)
@@ -53,7 +49,7 @@ def test_a_run_killed_at_any_moment_goes_on_exactly(trainer, registry, tmp_path,
     least = last - last % 3 if number == signal.SIGTERM else 3
     assert least <= reached <= last + 1
 
-    done = trainer.end(trainer.start(SCRIPT, label, STEPS))
+    done = trainer.start(SCRIPT, label, STEPS).end()
     assert done.code == 0, done.err
     assert done.number("resumed at") == reached
     later = losses(done.out)

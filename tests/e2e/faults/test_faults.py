@@ -78,7 +78,15 @@ def test_ten_pushes_and_ten_pulls_through_faults_all_end_right(world, tmp_path):
 
 
 @pytest.mark.long
-def test_a_hundred_pushes_and_a_hundred_pulls_through_faults_all_end_right(world, tmp_path):
-    """The same a hundred times."""
-    rounds(world, tmp_path, 100)
-    check_faults(world, 200)
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_hundred_pushes_and_a_hundred_pulls_through_faults_all_end_right(
+    world, tmp_path, record_property, tenth
+):
+    """The same a hundred times, on ten servers."""
+    record_property("seed", world.seed)
+    rounds(world, tmp_path, 10)
+    check_faults(world, 15)
+    for name, count in (("pushes", 10), ("pulls", 10), ("requests", len(world.proxy.events))):
+        record_property(name, count)
+    for kind, count in sorted(world.proxy.faults().items()):
+        record_property(f"faults_{kind}", count)

@@ -29,7 +29,8 @@ def begins(first: bytes, size: int) -> bool:
     """
     if size < 2 or not first:
         return False
-    if first[0] == 0x80 and first[1] <= 5:
+    # A member that is cut off behind its first byte could be one.
+    if first[0] == 0x80 and first[1:2] <= b"\5":
         return True
     notes = Notes()
     found = walk(Memory(first, size), 0, Limits(opcodes=20_000), notes, Mode())
