@@ -24,7 +24,8 @@ from weighbridge.fate.syncing import Syncing, checked_max, named
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"), exclude_characters="/\\"),
     min_size=1, max_size=40,
-)  # fmt: skip
+).filter(lambda text: text[1:2] != ":")  # fmt: skip
+"""Without a drive's letter: that would be no relative path."""
 PARTY = f"guest#9999#{trees.MODEL_ID}"
 
 

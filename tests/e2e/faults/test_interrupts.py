@@ -93,6 +93,8 @@ def test_an_interrupted_pull_stops_and_resumes(world, person, number, code, said
     person.ok("push", "stop/m", "big")
     words = ["pull", "stop/m@1", "--to", "back folder"]
     process = held_back(world, person, words, 3)  # the part list, then two parts
+    # What was answered is not yet read: a part counts once it is noted.
+    until(lambda: any(n.read_text().count("\n") > 1 for n in person.home.rglob(".*.part.jsonl")))
     told = check(stopped(process, number), words, code, said)
     assert not (person.home / "back folder" / "big").exists()
     world.proxy.gate.open()
