@@ -51,11 +51,15 @@ class Running:
 
     def out(self):
         """What it printed so far."""
-        return (self.home / "out").read_text() if (self.home / "out").exists() else ""
+        return self._printed("printed.out")
 
     def err(self):
         """What it complained about so far."""
-        return (self.home / "err").read_text() if (self.home / "err").exists() else ""
+        return self._printed("printed.err")
+
+    def _printed(self, name):
+        path = self.home / name
+        return path.read_text() if path.exists() else ""
 
     def said(self, words):
         """Waits until a whole line begins with these words."""

@@ -4,8 +4,8 @@ they import: to import a framework takes longer than to train with it does here.
     python nursery.py IMPORTS        (Python code)
 
 Each line of standard input is a JSON object: `script`, `words`, `home`, `env`. Its answers are the fork's
-process id, and then, when that ended, its exit code (negative: the signal). Output goes to the files `out`
-and `err` in `home`. A fork ends as any interpreter does; it is a program of its own to all that it runs.
+process id, and then, when that ended, its exit code (negative: the signal). Output goes to the files
+`printed.out` and `printed.err` in `home`. A fork ends as any interpreter does; it is a program of its own to all that it runs.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+OUT, ERR = "printed.out", "printed.err"
 
 
 def dies_with_its_parent():
@@ -28,7 +29,7 @@ def become(run):
     dies_with_its_parent()
     os.chdir(run["home"])
     os.environ.update(run["env"])
-    for number, name, how in ((0, os.devnull, os.O_RDONLY), (1, "out", None), (2, "err", None)):
+    for number, name, how in ((0, os.devnull, os.O_RDONLY), (1, OUT, None), (2, ERR, None)):
         opened = os.open(
             name, os.O_WRONLY | os.O_CREAT | os.O_APPEND if how is None else how, 0o600
         )

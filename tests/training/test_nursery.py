@@ -65,7 +65,7 @@ def test_each_program_has_its_own_arguments_folder_and_end(start, tmp_path):
     ]  # fmt: skip
     assert done.err == "oh\n"
     assert start("two", "fail").end().code == 3
-    assert "begun two" in (tmp_path / "two" / "out").read_text()
+    assert "begun two" in (tmp_path / "two" / "printed.out").read_text()
 
 
 def test_a_signal_reaches_the_program_and_is_its_end(start):
