@@ -5,7 +5,8 @@ they import: to import a framework takes longer than to train with it does here.
 
 Each line of standard input is a JSON object: `script`, `words`, `home`, `env`. Its answers are the fork's
 process id, and then, when that ended, its exit code (negative: the signal). Output goes to the files
-`printed.out` and `printed.err` in `home`. A fork ends as any interpreter does; it is a program of its own to all that it runs.
+`printed.out` and `printed.err` in `home`. A fork ends as any interpreter does; it is a program of its own
+to all that it runs.
 """
 
 import ctypes
