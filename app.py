@@ -75,6 +75,7 @@ def archive(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     from chalicelib.registry import jobs
     from chalicelib.wiring import stores
 
+    facades.know_jobs()
     return _each(
         event,
         lambda body: jobs.work(stores(), body["project"], body["job"], body.get("share", "")),

@@ -82,6 +82,20 @@ DOORS = (
 STREAMED = frozenset({("POST", "/edge/models")})
 """Method and path of the routes whose files may be long: what a server that streams sends on."""
 
+JOBS = (
+    "chalicelib.fate.v2.archives",
+    "chalicelib.fate.v2.storing",
+    "chalicelib.fate.work",
+    "chalicelib.registry.receiving",
+)
+"""Modules that register kinds of jobs."""
+
+
+def know_jobs() -> None:
+    """Makes every kind of job known; for who works on them, and has not been asked for one."""
+    for module in JOBS:
+        importlib.import_module(module)
+
 
 def register(app: Chalice) -> None:
     """Adds the routes of all doors."""

@@ -1,8 +1,10 @@
 """The doors of foreign clients: every route has a view, and every view a route."""
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,17 @@ def test_each_route_has_its_view(door):
     assert all(views[route] for route in door.routes)
     assert set(views) <= set(door.routes)
     assert len(set(door.routes)) == len(door.routes)
+
+
+def test_who_works_on_jobs_knows_every_kind():
+    """Each module that registers one is named."""
+    root = Path(facades.__file__).parents[2]
+    found = {
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for path in (root / "chalicelib").rglob("*.py")
+        if re.search(r"^jobs\.register\(", path.read_text(), re.MULTILINE)
+    }
+    assert found == set(facades.JOBS)
 
 
 def test_no_door_is_opened_before_somebody_knocks():

@@ -33,8 +33,9 @@ def rows():
     """The rows of all test modules here, in the order of their formats."""
     found = []
     for path in sorted(HERE.glob("test_*.py")):
-        module = importlib.import_module(f"tests.indexing.{path.stem}")
-        found += getattr(module, "ROWS", [])
+        # Modules without rows may ask for those of the others while they are imported.
+        if "\nROWS = " in path.read_text():
+            found += importlib.import_module(f"tests.indexing.{path.stem}").ROWS
     return sorted(found, key=lambda row: (row.format, row.file))
 
 

@@ -67,7 +67,14 @@ GROUPS = (
             "tests/archives/test_memory.py::test_an_archive_of_two_gibibytes_takes_no_memory",
             "tests/fate/test_large.py::test_a_model_of_two_gibibytes_takes_no_memory",
             "tests/e2e/edge/test_packages.py::test_three_gigabytes_are_streamed_in_and_out",
+            "tests/e2e/edge/test_aws.py"
+            "::test_three_gigabytes_come_in_two_steps_and_leave_by_a_redirect",
         ),
+    ),
+    Group(
+        "forml",
+        ("sdk/weighbridge/forml.py", "sdk/weighbridge/generations", "chalicelib/registry/labels.py"),
+        ("tests/forml/test_provider.py::test_large_packages_and_states",),
     ),
 )  # fmt: skip
 NAMES = tuple(group.name for group in GROUPS)
