@@ -40,6 +40,16 @@ DOORS = (
         head=True,
     ),
     Door(
+        "chalicelib.edge.geti_routes",
+        (
+            "GET /edge/projects",
+            "GET /edge/projects/{project_id}",
+            "POST /edge/projects/{project_id}/geti-models/download",
+            "GET /edge/imports/{import_id}",
+        ),
+        head=True,
+    ),
+    Door(
         "chalicelib.kubeflow",
         tuple(
             f"{method} /api/model_registry/{{release}}/"

@@ -112,7 +112,11 @@ def submit(
             return known
         stores.table.write(Delete(lock))
     mine, theirs = _split(secrets or {})
-    doc = {"kind": kind, "by": by, "args": dict(args), "created": iso(now), "key": key}
+    doc = {
+        "kind": kind, "by": by, "args": dict(args), "created": iso(now), "key": key,
+        # The worker is another process, in which nobody has registered anything yet.
+        "function": _kinds[kind],
+    }  # fmt: skip
     ttl = int(now) + KEPT
     job = Item(
         keys.job(project_id, identifier), {"state": "queued", "rev": 1, "ttl": ttl},
@@ -180,7 +184,8 @@ def work(stores: Stores, project_id: str, identifier: str, share: str = "") -> N
     job, item = claimed
     try:
         known = _join(str(item.doc.get("share", "")), share)
-        module, _, function = _kinds[job.kind].partition(":")
+        place = _kinds.get(job.kind) or str(item.doc["function"])
+        module, _, function = place.partition(":")
         do = cast("Work", getattr(importlib.import_module(module), function))
         result = do(stores, _with(job, known))
         _end(stores, item, "done", {"result": dict(result)})

@@ -48,6 +48,14 @@ def start(stores, pid, **more):
     return jobs.submit(stores, pid, "test.act", "ann", {"n": 1}, **more)
 
 
+def test_a_worker_that_has_registered_nothing_does_it(stores, pid, monkeypatch):
+    """Who submits and who works are two processes: the job itself says what is to be done."""
+    job = start(stores, pid)
+    monkeypatch.setattr(jobs, "_kinds", {})
+    assert work_all(stores) == 1
+    assert jobs.find(stores, pid, job.id).state == "done"
+
+
 def test_a_job_is_done_and_can_be_asked_for(stores, pid):
     """Queued, done once whatever is delivered twice, and forgotten by the sweep's notes."""
     job = start(stores, pid)
