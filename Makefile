@@ -70,13 +70,21 @@ help:  ## what can be made
 	$(subst $(BIN),.venv-kubeflow/bin,$(PIP)) --no-deps --require-hashes -r $<
 	touch $@
 
+.venv-geti: .venv-geti/.ready
+.venv-geti/.ready: requirements-geti.lock
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
+	test -x .venv-geti/bin/pip || $(PYTHON) -m venv .venv-geti
+	$(subst $(BIN),.venv-geti/bin,$(PIP)) --no-deps --require-hashes -r $<
+	touch $@
+
 system:  ## the Debian packages that the tests need
 	@bash infra/system.sh
 
 demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end)
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
-ENVIRONMENTS := .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow
+ENVIRONMENTS := .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow \
+	.venv-geti
 
 test: $(ENVIRONMENTS) system  ## every test, browser and real servers included
 	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile \
@@ -128,6 +136,9 @@ lock: .venv  ## write the lock files anew
 		--generate-hashes --no-header -q -o requirements-forml.lock
 	$(BIN)/uv pip compile tests/kubeflow/client.in --python-version 3.11 --no-emit-index-url \
 		--generate-hashes --no-header -q -o requirements-kubeflow.lock
+	$(BIN)/uv pip compile tests/geti/sdk.in --no-config --overrides tests/geti/left_out.in \
+		--python-version 3.11 --no-emit-index-url --generate-hashes --no-header -q \
+		-o requirements-geti.lock
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow .venv-geti .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, cast
 
+from weighbridge.contract import geti_access
 from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.geti_access import Access
 
 Anonymous = Literal["none", "read", "write", "admin"]
 Delivery = Literal["redirect", "inline", "auto"]
@@ -136,3 +138,8 @@ def read(env: Mapping[str, str]) -> Settings:
 def settings() -> Settings:
     """The settings of this process."""
     return read(os.environ)
+
+
+def geti() -> Access:
+    """The Geti server that edge clients may import from; its variables have no prefix of ours."""
+    return geti_access.read(os.environ)

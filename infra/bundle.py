@@ -1,9 +1,9 @@
 """Makes `build/project`: the Chalice project that is packaged, never the working tree itself.
 
 Beside `app.py` and `chalicelib` it holds `vendor/`, whose contents end at the top of the Lambda zip:
-the contract, the frontend and the libraries, cut to what the functions use. Lambda's file system is
-read-only, so without bytecode every cold start would compile every import: all of it is compiled
-here, and marked so that nobody compares it with sources whose dates the zip has lost.
+the contract, a few modules of the SDK, the frontend and the libraries, cut to what the functions use.
+Lambda's file system is read-only, so without bytecode every cold start would compile every import:
+all of it is compiled here, and marked so that nobody compares it with sources whose dates the zip has lost.
 The same tree gives the same bytes, on any machine with the same Python and the same lock file.
 """
 
@@ -26,6 +26,12 @@ PROJECT = ROOT / "build" / "project"
 LIBRARIES = ("botocore", "jinja2", "markdown-it-py", "multipart", "pynamodb", "pyyaml")
 ARCHIVE_LIBRARIES = ("pymysql", "redis")
 """What only the archive function holds: clients of the databases that second stores may be in."""
+CLIENT = (
+    "answers.py", "bodies.py", "config.py", "connections.py", "files.py", "geti/__init__.py",
+    "geti/packages.py", "geti/rest.py", "geti/source.py", "http.py", "proxies.py", "sending.py",
+    "transfer/__init__.py", "transfer/plan.py", "transfer/progress.py", "transfer/skew.py",
+)  # fmt: skip
+"""What the server needs of the SDK beside the contract: its HTTP, and what asks a Geti server over it."""
 SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sqs", "sts"})
 """What botocore may speak; descriptions of other services are left out."""
 LEFT_OUT = ("botocore/data/endpoints.json", "dateutil/zoneinfo/dateutil-zoneinfo", "_yaml/")
@@ -110,8 +116,10 @@ def _wanted(path: str) -> bool:
 
 
 def _contract(vendor: Path) -> None:
-    """What both sides speak, without the client around it."""
+    """What both sides speak, and of the client no more than `CLIENT`."""
     package = vendor / "weighbridge"
+    for name in CLIENT:
+        _copy(ROOT / "sdk" / "weighbridge" / name, package / name)
     _copy_tree(ROOT / "sdk" / "weighbridge" / "contract", package / "contract", (".py",))
     (package / "__init__.py").write_text(
         '"""The contract of the registry, as its server has it."""\n'

@@ -167,8 +167,8 @@ def sweep() -> Policy:
 
 
 def archive() -> Policy:
-    """Makes archives of blobs and blobs of archives, publishes what came in, and reads the secrets of
-    second stores: those whose names begin with `weighbridge/`."""
+    """Makes archives of blobs and blobs of archives, imports from other servers, publishes what came in,
+    and reads the secrets of second stores: those whose names begin with `weighbridge/`."""
     named = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
     return policy(
         _logs(),
@@ -186,6 +186,7 @@ def archive() -> Policy:
             *objects("Artifacts", "archives/", "blobs/", "manifests/", "parts/"),
         ),
         allow("s3", ("AbortMultipartUpload",), *objects("Artifacts", "archives/", "blobs/")),
+        allow("s3", ("ListMultipartUploadParts",), *objects("Artifacts", "blobs/")),
         listing("Artifacts"),
         allow("secretsmanager", ("GetSecretValue",), {"Fn::Sub": f"{named}weighbridge/*"}),
         _receives("ArchiveQueue"),

@@ -64,6 +64,14 @@ def template(stage: str) -> Json:
     }
 
 
+GETI = {
+    "GETI_HOST": "GetiHost", "GETI_TOKEN": "GetiToken",
+    "GETI_ORGANIZATION_ID": "GetiOrganizationId", "GETI_WORKSPACE_ID": "GetiWorkspaceId",
+    "GETI_SERVER_SSL_VERIFY": "GetiServerSslVerify",
+}  # fmt: skip
+"""Variables of the functions that speak to a Geti server, and the parameters that fill them."""
+
+
 def _timeout(function: str) -> int:
     config = json.loads(CONFIG.read_text(encoding="utf-8"))
     return int(config["lambda_functions"][function]["lambda_timeout"])
@@ -87,6 +95,11 @@ def parameters() -> Json:
         "S3AccessKey": {**hidden, "Description": "Keys for that store"},
         "S3SecretKey": hidden,
         "FateStore": {**hidden, "Description": "The second store of FATE models, as JSON"},
+        "GetiHost": {**text, "Description": "A Geti server whose models edge clients may import"},
+        "GetiToken": {**hidden, "Description": "A personal access token for it"},
+        "GetiOrganizationId": text,
+        "GetiWorkspaceId": text,
+        "GetiServerSslVerify": {**text, "Default": "true"},
         "ArchiveSubnets": {**many, "Description": "Subnets of the archive function, if any"},
         "ArchiveSecurityGroups": {**many, "Description": "And its security groups"},
         "TlsOnly": {
@@ -329,6 +342,7 @@ def functions() -> Json:
         variables = {**environment(), **(api if name == "APIHandler" else {})}
         if name in ("APIHandler", "Archive"):
             variables["WEIGHBRIDGE_FATE_STORE"] = {"Ref": "FateStore"}
+            variables |= {variable: {"Ref": parameter} for variable, parameter in GETI.items()}
         found[name] = {"Properties": {"Environment": {"Variables": variables}}}
     inside = {
         "SubnetIds": {"Ref": "ArchiveSubnets"},

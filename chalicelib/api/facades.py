@@ -40,6 +40,16 @@ DOORS = (
         head=True,
     ),
     Door(
+        "chalicelib.edge.geti_routes",
+        (
+            "GET /edge/projects",
+            "GET /edge/projects/{project_id}",
+            "POST /edge/projects/{project_id}/geti-models/download",
+            "GET /edge/imports/{import_id}",
+        ),
+        head=True,
+    ),
+    Door(
         "chalicelib.kubeflow",
         tuple(
             f"{method} /api/model_registry/{{release}}/"
@@ -83,6 +93,7 @@ STREAMED = frozenset({("POST", "/edge/models")})
 """Method and path of the routes whose files may be long: what a server that streams sends on."""
 
 JOBS = (
+    "chalicelib.edge.geti_imports",
     "chalicelib.fate.v2.archives",
     "chalicelib.fate.v2.storing",
     "chalicelib.fate.work",

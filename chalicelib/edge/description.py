@@ -45,6 +45,31 @@ _FIELDS: Json = {
     "labels": {"type": "string", "description": "a JSON array, or a list as Python spells it"},
     "architecture": _STRING,
 }  # fmt: skip
+_GETI_MODEL: Json = {"type": "object", "required": ["id", "name"]}
+_GETI_PROJECT: Json = {
+    "type": "object", "required": ["id", "name", "creation_time", "model_groups"], "properties": {
+        "id": _STRING, "name": _STRING, "creation_time": _STRING,
+        "model_groups": {"type": "array", "items": {
+            "type": "object", "required": ["id", "name", "model_versions"], "properties": {
+                "model_versions": {"type": "array", "items": {
+                    "type": "object", "required": ["id", "name", "version", "openvino_models"],
+                    "properties": {"openvino_models": {"type": "array", "items": _GETI_MODEL}},
+                }},
+            },
+        }},
+    },
+}  # fmt: skip
+_IMPORT: Json = {
+    "type": "object", "required": ["import_id", "state", "registered", "failed"], "properties": {
+        "import_id": _STRING, "created": _STRING, "finished": _STRING,
+        "state": {"type": "string", "enum": ["queued", "running", "done", "failed"]},
+        "registered": {"type": "array", "items": _STRING},
+        "failed": {"type": "array", "items": {
+            "type": "object", "required": ["id", "message"],
+            "properties": {"id": _STRING, "message": _STRING},
+        }},
+    },
+}  # fmt: skip
 _ID: Json = {
     "name": "model_id", "in": "path", "required": True,
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,}$"},
@@ -175,6 +200,57 @@ def _paths() -> Json:
                 _answers(s200=("The bytes.", package), s307=("Where they are.", {}), s400=bad,
                          s404=gone, s409=("Its safety verdict holds it back.", _TEXT))),
         },
+        **_geti_paths(),
+    }  # fmt: skip
+
+
+def _geti_paths() -> Json:
+    project = {"$ref": "#/components/schemas/GetiProject"}
+    state = {"$ref": "#/components/schemas/Import"}
+    own: Json = {**_ID, "name": "project_id"}
+    job: Json = {"name": "import_id", "in": "path", "required": True, "schema": _STRING}
+    unset = ("No Geti server is configured.", _TEXT)
+    bad = ("The id is malformed.", _content(_TEXT, _DETAIL))
+    lost = ("Geti refuses, fails or takes too long.", _TEXT)
+    model = {"type": "object", "required": ["id", "group_id"], "properties": {
+        "id": {"type": "string", "minLength": 1}, "group_id": {"type": "string", "minLength": 1},
+    }}  # fmt: skip
+    models = {"type": "object", "required": ["models"], "properties": {
+        "models": {"type": "array", "maxItems": 100, "items": model},
+    }}  # fmt: skip
+    return {
+        "/projects": {"get": _operation(
+            "list_projects", "Projects of the Geti server, with their OpenVINO models.",
+            _answers(s200=("The projects.", _json({"type": "array", "items": project})),
+                     s413=("Too many for one answer.", _TEXT), s500=unset, s502=lost))},
+        "/projects/{project_id}": {
+            "parameters": [own],
+            "get": _operation(
+                "get_project", "One project of the Geti server.",
+                _answers(s200=("The project.", _json(project)), s400=bad,
+                         s404=("There is no such project.", _TEXT), s500=unset, s502=lost)),
+        },
+        "/projects/{project_id}/geti-models/download": {
+            "parameters": [own],
+            "post": _operation(
+                "import_models", "Imports OpenVINO models of a project, 100 at most.",
+                _answers(
+                    s201=("The ids that were registered.", _TEXT),
+                    s202=("It takes longer: ask for the import.", _json(state)), s400=bad,
+                    s403=("No models were given, or the token does not allow it.",
+                          _content(_TEXT, _DETAIL)),
+                    s404=("No such project, or none of its OpenVINO models.", _TEXT),
+                    s409=("Already registered.", _TEXT), s422=("Not understood.", _DETAIL),
+                    s500=unset, s502=("Geti fails, or these models were not imported.", _TEXT)),
+                requestBody={"required": True, "content": _json(models)}),
+        },
+        "/imports/{import_id}": {
+            "parameters": [job],
+            "get": _operation(
+                "get_import", "What has become of an import that outlasted its request.",
+                _answers(s200=("Its state.", _json(state)),
+                         s404=("There is no such import.", _TEXT))),
+        },
     }  # fmt: skip
 
 
@@ -191,6 +267,8 @@ def document() -> Json:
         "paths": {f"/edge{path}": item for path, item in _paths().items()},
         "components": {
             "schemas": {
+                "GetiProject": _GETI_PROJECT,
+                "Import": _IMPORT,
                 "Record": {"type": "object", "required": list(_RECORD), "properties": _RECORD},
                 "Detail": {
                     "type": "object", "required": ["detail"], "properties": {"detail": detail},

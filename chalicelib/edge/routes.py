@@ -88,7 +88,9 @@ class Asked:
 View = Callable[[Asked], Response]
 
 
-def door(method: str, path: str, *, token: bool = True) -> Callable[[View], View]:
+def door(
+    method: str, path: str, *, token: bool = True, views: dict[str, facades.View] = VIEWS
+) -> Callable[[View], View]:
     """Routes a view; answers errors as clients of this door know them."""
 
     def decorate(view: View) -> View:
@@ -107,7 +109,7 @@ def door(method: str, path: str, *, token: bool = True) -> Callable[[View], View
                 _LOG.exception("unhandled error in %s %s", method, path)
                 return answers.failed()
 
-        VIEWS[f"{method} {PREFIX}{path}"] = wrapped
+        views[f"{method} {PREFIX}{path}"] = wrapped
         return view
 
     return decorate

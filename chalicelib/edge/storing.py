@@ -65,7 +65,7 @@ def register(stores: Stores, who: Principal, form: Form) -> str:
         manifest=manifests.digest([file]), files=(file,), attributes=attributes, metrics=metrics,
         package=own,
     )  # fmt: skip
-    _publish(stores, who.name, project, model, commit)
+    publish(stores, who.name, project, model, commit)
     if isinstance(found, Parked):
         receiving.unpark(stores, record.id, found)
     return own
@@ -95,8 +95,8 @@ def _stored(
     return receiving.whole(stores, project_id, name, found.data)
 
 
-def _publish(stores: Stores, by: str, project: str, model: str, commit: VersionCommit) -> None:
-    """Model, version and record: the last transaction makes all of it visible, or the rest is given up."""
+def publish(stores: Stores, by: str, project: str, model: str, commit: VersionCommit) -> None:
+    """Makes model, version and record: the last transaction makes all of it visible, or the rest is given up."""
     made = _made(stores, by, project, model)
     try:
         opened = publishing.begin(stores, by, project, model, NewVersion(f"edge {uuid.uuid4()}"))

@@ -63,10 +63,12 @@ class Kept:
 
 
 class Trust:
-    """The certificates to trust: the system's, and those in `ca_file`; read when first needed."""
+    """The certificates to trust: the system's, and those in `ca_file`; read when first needed. Without
+    `verify` any will do, and whoever sits on the way can read all."""
 
-    def __init__(self, ca_file: str) -> None:
+    def __init__(self, ca_file: str, verify: bool = True) -> None:
         self._ca_file = ca_file
+        self._verify = verify
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
@@ -82,6 +84,9 @@ class Trust:
                         raise Untrusted(
                             f"the certificates in {self._ca_file} cannot be read: {error}"
                         ) from error
+                if not self._verify:
+                    context.check_hostname = False
+                    context.verify_mode = ssl.CERT_NONE
                 self._context = context
             return self._context
 

@@ -114,6 +114,7 @@ class Pool:
         timeout: float | None = None,
         connect_timeout: float | None = None,
         env: Mapping[str, str] | None = None,
+        verify: bool = True,
     ) -> None:
         self._env = os.environ if env is None else env
         if timeout is None:
@@ -124,7 +125,7 @@ class Pool:
             )
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._trust = Trust(ca_file)
+        self._trust = Trust(ca_file, verify)
         self._kept = Kept()
         self._busy: set[http.client.HTTPConnection] = set()
         self._interrupted = threading.Event()

@@ -18,6 +18,8 @@ from chalicelib.edge import description
 from infra.embedded.stack import _words
 from infra.embedded.wsgi import Application, Door
 from tests.api.conftest import ADMIN
+from tests.e2e.embedded.certificates import authority
+from tests.geti.stub import TOKEN, running
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance,
@@ -39,7 +41,19 @@ class Quiet(WSGIRequestHandler):
 
 
 @pytest.fixture
-def base(api):
+def geti(tmp_path, monkeypatch):
+    """A Geti server with a project, which the settings name."""
+    issued = authority(tmp_path).issue("127.0.0.1")
+    with running(issued) as (found, url):
+        found.project(0x100, "Pallets")
+        monkeypatch.setenv("GETI_HOST", url)
+        monkeypatch.setenv("GETI_TOKEN", TOKEN)
+        monkeypatch.setenv("GETI_CA_FILE", str(issued.authority))
+        yield found
+
+
+@pytest.fixture
+def base(api, geti):
     """The address of the app behind the embedded server's WSGI application."""
     from app import app
 

@@ -270,6 +270,7 @@ def whole_life(made):
     stores.blobs.ping()
     parked_form(stores, stores, record.project_id)
     parked_form(stores, made.archive, record.project_id)  # a large one is copied by a job
+    imported(made, record.project_id)
     archives(made, record.project_id, versions.files(made.archive, record.project_id, manifest))
 
 
@@ -279,6 +280,21 @@ def parked_form(stores, copier, project_id):
     assert stores.blobs.execute(Signed("POST", form.fields["policy"], {}, 0), b"PKzz").status == 200
     receiving.adopted(copier, project_id, receiving.parked(copier, project_id, upload))
     receiving.unpark(copier, project_id, receiving.parked(copier, project_id, upload))
+
+
+def imported(made, project_id):
+    """The worker sends a package of several parts that it got elsewhere, and gives up another."""
+    data = random.Random(2).randbytes(17 * 1024 * 1024)
+    sent = receiving.Incoming(made.archive, "ann", project_id, len(data))
+    sent.write(data)
+    lost = receiving.Incoming(made.archive, "ann", project_id, len(data))
+    lost.write(data)
+    lost.abort()
+    entry = receiving.joined(made.archive, "vision", "m.zip", sent.end())
+    version = NewVersion(key_of("imported"))
+    opened = publishing.begin(made.archive, "ann", "vision", "digits", version)
+    commit = VersionCommit(manifests.digest([entry]), (entry,))
+    publishing.commit(made.archive, "ann", "vision", "digits", opened.number, commit)
 
 
 def given_up(made, key, data):

@@ -11,6 +11,7 @@ import pytest
 from chalicelib.settings import Settings
 from infra import deploy, policies
 from infra.template import FUNCTIONS, PREFIXES
+from weighbridge.contract import geti_access
 
 MAX_RESOURCES = 280
 """The gateway allows about 300 per API."""
@@ -85,6 +86,7 @@ def test_every_function_finds_the_stores(resources):
     """The environment names the resources of this stack, in variables that the settings know."""
     known = {f"WEIGHBRIDGE_{name.upper()}" for name in Settings.__slots__}
     known |= {f"WEIGHBRIDGE_{name}_QUEUE" for name in ("INDEX", "RENDER", "ARCHIVE")}
+    known |= set(geti_access.VARIABLES)
     for name in FUNCTIONS:
         variables = properties(resources, name)["Environment"]["Variables"]
         assert set(variables) <= known
@@ -93,6 +95,7 @@ def test_every_function_finds_the_stores(resources):
         assert variables["WEIGHBRIDGE_SITE_BUCKET"] == {"Ref": "Site"}
         assert ("WEIGHBRIDGE_SECRET" in variables) == (name == "APIHandler")
         assert ("WEIGHBRIDGE_FATE_STORE" in variables) == (name in ("APIHandler", "Archive"))
+        assert ("GETI_TOKEN" in variables) == (name in ("APIHandler", "Archive"))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ def test_the_gateway_is_regional(resources):
 
 def test_secrets_are_not_shown(template):
     """Nobody who may describe the stack learns them."""
-    for name in ("Secret", "S3AccessKey", "S3SecretKey", "FateStore"):
+    for name in ("Secret", "S3AccessKey", "S3SecretKey", "FateStore", "GetiToken"):
         assert template["Parameters"][name]["NoEcho"] is True
     assert "Default" not in template["Parameters"]["Secret"]
     for output in template["Outputs"].values():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.settings import Settings, read
+from weighbridge.contract import geti_access
 from weighbridge.contract.errors import InvalidRequest
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ def test_every_setting_is_documented():
     used = set()
     for path in SOURCES:
         used |= set(re.findall(r"\"(WEIGHBRIDGE_[A-Z_]+)\"", path.read_text()))
+    assert all(f"`{name}`" in text for name in geti_access.VARIABLES)
     assert documented >= known | used
     assert documented <= known | used
 

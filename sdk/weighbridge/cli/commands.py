@@ -3,7 +3,13 @@
 Only data, so that `weighbridge --help` loads nothing else.
 """
 
-from weighbridge.cli import checkpoint_commands, fate_commands, keeping, provider_commands
+from weighbridge.cli import (
+    checkpoint_commands,
+    fate_commands,
+    geti_commands,
+    keeping,
+    provider_commands,
+)
 from weighbridge.cli.command import GROUPS, Command, Group
 
 __all__ = ["BY_NAME", "COMMANDS", "GROUPS", "Command", "Group", "families"]
@@ -298,6 +304,7 @@ COMMANDS: tuple[Command, ...] = (
         ("weighbridge version",),
     ),
     *keeping.COMMANDS,
+    *geti_commands.COMMANDS,
     *fate_commands.COMMANDS,
     *provider_commands.COMMANDS,
 )
