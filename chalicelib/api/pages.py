@@ -10,7 +10,7 @@ from chalice.app import Blueprint, Request, Response
 
 from chalicelib.api import auth, cookie
 from chalicelib.api.cookie import Grant
-from chalicelib.registry import compare, outbox, projects, tokens, versions
+from chalicelib.registry import compare, outbox, projects, tokens
 from chalicelib.registry.tokens import Principal
 from chalicelib.settings import settings
 from chalicelib.wiring import stores
@@ -171,36 +171,37 @@ def activity(request: Request, grant: Grant) -> Response:
 
 @page("/compare")
 def compared(request: Request, grant: Grant) -> Response:
-    """Two to six versions side by side, differences first."""
+    """Two to six versions and checkpoints side by side: differences, and with `all=1` what is the same."""
     from chalicelib.catalogue import comparing
     from chalicelib.catalogue.registry_source import RegistrySource
-    from chalicelib.catalogue.views import CompareView
+    from chalicelib.catalogue.views import COMPARED_CHECKPOINTS, CompareView
 
-    texts = [value for name, value in _pairs(request) if name == "ref"]
-    if len(texts) > compare.MOST:
-        raise InvalidRequest(f"compare takes 2 to {compare.MOST} versions, not {len(texts)}")
+    asked = _pairs(request)
+    texts = [value for name, value in asked if name == "ref"]
+    compare.check_count(len(texts))
     sides = []
     for text in texts:
         reference = references.parse(text)
         if not _may(grant, reference.project):
             raise NotFound(f"there is no project {reference.project!r}")
-        selector = reference.version or references.LATEST
-        sides.append(versions.resolve(stores(), reference.project, reference.model, selector))
-    if ("sort", "oldest") in _pairs(request):  # chosen in a list, whose order says nothing
-        sides.sort(key=lambda side: (side.model.name, side.number))
-    source = RegistrySource(stores())
+        sides.append(compare.resolve(stores(), reference))
+    if ("sort", "oldest") in asked:  # chosen in a list, whose order says nothing
+        sides.sort(key=lambda side: side.order)
+    everything = ("all", "1") in asked
+    source, found = RegistrySource(stores()), compare.compare(stores(), sides)
+    files = tuple(compare.files(stores(), side) for side in sides) if everything else ()
+    drawn = {
+        side.version.reference: tuple(
+            source.checkpoints(side.version.model.project_id, version, COMPARED_CHECKPOINTS)
+        )
+        for side, version in zip(sides, found.versions, strict=True)
+    }
     view = CompareView(
-        compare.compare(stores(), sides),
-        tuple(side.model.model for side in sides),
-        tuple(source.facts(side.model.project_id, side.version) for side in sides),
-        tuple(
-            versions.files(stores(), side.model.project_id, side.version.manifest)
-            if side.version.manifest
-            else ()
-            for side in sides
-        ),
-        _who(grant),
-    )
+        found, tuple(side.version.model.model for side in sides),
+        tuple(compare.told(stores(), sides[i], listed) for i, listed in enumerate(files)),
+        files, _who(grant), everything,
+        tuple(drawn[side.version.reference] for side in sides),
+    )  # fmt: skip
     return _html(comparing.compare_page(view))
 
 

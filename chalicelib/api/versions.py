@@ -181,16 +181,16 @@ def release(call: Call) -> Version:
 
 @endpoint(routes, "GET", "/api/compare", None, answers=Comparison, query=("ref",))
 def compared(call: Call) -> Comparison:
-    """What differs between two to six versions, differences only."""
+    """What differs between two to six versions and checkpoints, differences only."""
     return comparison(call, call.query.get("ref", []))
 
 
 def comparison(call: Call, texts: list[str]) -> Comparison:
-    """Compares the versions that references name, if the caller may read them."""
+    """Compares what references name, if the caller may read it."""
+    compare.check_count(len(texts))
     sides = []
-    for text in texts[: compare.MOST + 1]:
+    for text in texts:
         reference = references.parse(text)
         call.who.require("read", reference.project)
-        selector = reference.version or references.LATEST
-        sides.append(versions.resolve(stores(), reference.project, reference.model, selector))
+        sides.append(compare.resolve(stores(), reference))
     return compare.compare(stores(), sides)

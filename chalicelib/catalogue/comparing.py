@@ -1,16 +1,26 @@
-"""The compare page: what differs between versions first, by section; then what is the same."""
+"""The compare page: what differs between versions and checkpoints, by section; and what is the same,
+for who asks for it."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.catalogue import formats, slugs, tensors
-from chalicelib.catalogue.links import reference, version_link
+from chalicelib.catalogue import curves, formats, slugs, tensors
+from chalicelib.catalogue.links import checkpoint_link, reference, version_link
 from chalicelib.catalogue.pages import INDEX, Page
 from chalicelib.catalogue.views import CompareView
 from weighbridge.contract import codec
-from weighbridge.contract.types import Difference, Model, Section, Statistics, Version
+from weighbridge.contract.types import (
+    Checkpoint,
+    Comparison,
+    Difference,
+    Model,
+    Section,
+    Statistics,
+    Version,
+)
 
 MOST_ROWS = 500
 ORDER = ("metrics", "params", "attributes", "tensors", "files", "tags", "provenance")
@@ -25,13 +35,15 @@ _EMPTY = {
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the versions compared. `path` is empty where its page's address is not known."""
+    """One of the versions and checkpoints compared. `path` is empty where its page's address is not
+    known."""
 
     reference: str
     version: Version
     path: str
     without: str
     """The address that compares the others; empty while there are only two."""
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,46 +75,67 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One section. `equal` holds what is the same, as far as the data was given."""
+    """One section. `rows` hold what differs; and what is the same, if all was asked for and the data
+    was given. `hidden` are differences, `left_out` equal rows beyond what a page bears."""
 
     title: str
     rows: tuple[Row, ...]
+    differences: int
     hidden: int
     same: int
-    equal: tuple[Row, ...]
-    equal_hidden: int
+    left_out: int
     counts: tuple[tuple[str, int], ...]
     empty: str
 
 
 def compare_page(view: CompareView) -> Page:
-    """The page for two or more versions, in the order given; the first one is the baseline."""
+    """The page for two or more sides, in the order given; the first one is the baseline."""
     comparison = view.comparison
-    refs = tuple(reference(version) for version in comparison.versions)
+    points = comparison.checkpoints or (None,) * len(comparison.versions)
+    refs = tuple(
+        _reference(version, point)
+        for version, point in zip(comparison.versions, points, strict=True)
+    )
     models = _models(view)
+
+    def address(chosen: Sequence[str], everything: bool = view.everything) -> str:
+        return slugs.compare_path(chosen, everything)
+
     sides = tuple(
         Side(
-            ref, version, _path(models[i], version.number),
-            slugs.compare_path([r for j, r in enumerate(refs) if j != i]) if len(refs) > 2 else "",
+            ref, version, _path(models[i], version.number, points[i]),
+            address([r for j, r in enumerate(refs) if j != i]) if len(refs) > 2 else "", points[i],
         )
         for i, (ref, version) in enumerate(zip(refs, comparison.versions, strict=True))
     )  # fmt: skip
+    names = _names(comparison.versions, points)
     found = {section.title: section for section in comparison.sections}
     sections = tuple(_shown(found[title], view, models) for title in ORDER if title in found)
     return Page(
-        slugs.compare_path(refs), "compare.html",
+        address(refs), "compare.html",
         {"title": "Compare " + " and ".join(refs), "view": view, "who": view.who, "sides": sides,
-         "crumbs": (), "sections": sections, "names": _names(comparison.versions),
-         "reverse": slugs.compare_path(refs[::-1]), "lineage": _lineage(comparison.versions),
+         "crumbs": (), "sections": sections, "names": names,
+         "reverse": address(refs[::-1]), "lineage": _lineage(refs, comparison),
+         "other": address(refs, not view.everything), "everything": view.everything,
+         "same": sum(s.same for s in sections),
+         "chart": curves.overlaid(comparison, models, view.series, names) if view.series else None,
          "headline": _headline(sections, models),
-         "claimed": any(v.claims for v in comparison.versions),
-         "total": sum(len(s.rows) + s.hidden for s in sections)},
+         "claimed": any((p or v).claims for p, v in zip(points, comparison.versions, strict=True)),
+         "total": sum(s.differences for s in sections)},
         {INDEX: {"kind": "compare", "comparison": comparison}},
     )  # fmt: skip
 
 
-def _path(model: Model | None, number: int) -> str:
-    return version_link(model, number) if model else ""
+def _reference(version: Version, point: Checkpoint | None) -> str:
+    return f"{reference(version)}:{point.number}" if point else reference(version)
+
+
+def _path(model: Model | None, number: int, point: Checkpoint | None) -> str:
+    if model is None:
+        return ""
+    if point is not None and point.state == "ready":
+        return checkpoint_link(model, number, point.number)
+    return version_link(model, number)
 
 
 def _models(view: CompareView) -> tuple[Model | None, ...]:
@@ -110,21 +143,41 @@ def _models(view: CompareView) -> tuple[Model | None, ...]:
     return tuple(known.get((v.project, v.model)) for v in view.comparison.versions)
 
 
-def _names(versions: Sequence[Version]) -> tuple[str, ...]:
-    """The shortest heading that tells the sides apart: `@3`, `model@3` or the whole reference."""
+def _names(versions: Sequence[Version], points: Sequence[Checkpoint | None]) -> tuple[str, ...]:
+    """The shortest heading that tells the sides apart: `@3`, `@3:12`, `model@3` or the whole reference."""
+    ends = [f":{point.number}" if point else "" for point in points]
     if len({(v.project, v.model) for v in versions}) == 1:
-        return tuple(f"@{v.number}" for v in versions)
-    if len({v.project for v in versions}) == 1:
-        return tuple(f"{v.model}@{v.number}" for v in versions)
-    return tuple(reference(v) for v in versions)
+        starts = [f"@{v.number}" for v in versions]
+    elif len({v.project for v in versions}) == 1:
+        starts = [f"{v.model}@{v.number}" for v in versions]
+    else:
+        starts = [reference(v) for v in versions]
+    return tuple(start + end for start, end in zip(starts, ends, strict=True))
 
 
-def _lineage(versions: Sequence[Version]) -> tuple[tuple[str, str], ...]:
-    """Pairs of child and parent among the sides."""
-    refs = [reference(v) for v in versions]
-    return tuple(
-        (refs[i], parent) for i, v in enumerate(versions) for parent in v.parents if parent in refs
-    )
+def _lineage(refs: Sequence[str], comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
+    """What a side is to another: a side, the words between, and the other."""
+    points = comparison.checkpoints or (None,) * len(refs)
+    found: dict[tuple[str, str], str] = {}
+    for ref, version, point in zip(refs, comparison.versions, points, strict=True):
+        if point is not None:
+            found[ref, reference(version)] = "is a checkpoint of"
+            continue
+        found |= {(ref, parent): "was made from" for parent in version.parents}
+        if version.source:
+            found[ref, version.source] = "was promoted from"
+    told = [(a, words, b) for (a, b), words in found.items() if b in refs and a != b]
+    runs: dict[tuple[str, str, int, str], list[tuple[int, str]]] = {}
+    for ref, point in zip(refs, points, strict=True):
+        if point is not None:
+            run = (point.project, point.model, point.version, point.component)
+            runs.setdefault(run, []).append((point.step, ref))
+    for members in runs.values():
+        ordered = sorted(set(members))
+        for (before, old), (after, new) in itertools.pairwise(ordered):
+            if after > before:
+                told.append((new, f"comes {formats.plural(after - before, 'step')} after", old))
+    return tuple(told)
 
 
 def _headline(sections: Sequence[Shown], models: Sequence[Model | None]) -> Row | None:
@@ -151,15 +204,18 @@ def _shown(section: Section, view: CompareView, models: Sequence[Model | None]) 
     if section.title == "metrics":
         differences.sort(key=lambda d: (d.name not in main, d.name))
     make = _maker(section.title, models)
-    rows = tuple(make(d) for d in differences[:MOST_ROWS])
-    equal = [make(d) for d in _equal(section, view)]
+    rows = [make(d) for d in differences[:MOST_ROWS]]
+    equal = _equal(section, view) if view.everything else []
+    shown = [make(d) for d in equal[:MOST_ROWS]]
+    rows.extend(shown)
     counts: dict[str, int] = {}
     for difference in differences:
         word = difference.change or "changed"
         counts[word] = counts.get(word, 0) + 1
     return Shown(
-        section.title, rows, len(differences) - len(rows), section.same,
-        tuple(equal[:MOST_ROWS]), max(0, len(equal) - MOST_ROWS), tuple(sorted(counts.items())),
+        section.title, tuple(rows), len(differences), max(0, len(differences) - MOST_ROWS),
+        section.same, section.same - len(shown) if view.everything else 0,
+        tuple(sorted(counts.items())),
         _EMPTY[section.title] if not differences and not section.same else "",
     )  # fmt: skip
 
@@ -238,14 +294,16 @@ def _equal(section: Section, view: CompareView) -> list[Difference]:
 
 def _tables(title: str, view: CompareView) -> list[Mapping[str, Any]]:
     versions = view.comparison.versions
+    points = view.comparison.checkpoints or (None,) * len(versions)
+    own = [point or version for point, version in zip(points, versions, strict=True)]
     if title == "metrics":
-        return [v.metrics for v in versions]
+        return [side.metrics for side in own]
     if title == "params":
         return [v.params for v in versions]
     if title == "attributes":
         return [v.attributes for v in versions]
     if title == "tags":
-        return [v.tags for v in versions]
+        return [side.tags for side in own]
     if title == "provenance":
         encoded = [codec.encode(v.provenance) for v in versions]
         return [{k: v for k, v in e.items() if v not in ("", False, [])} for e in encoded]

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from chalicelib.catalogue import publish
-from chalicelib.catalogue.publish import Change
+from chalicelib.catalogue.changes import Change
 from chalicelib.catalogue.registry_source import RegistrySource
 from chalicelib.registry import checkpoints, keys, outbox, projects, pruning, sweep
 from chalicelib.registry.ports import Delete, Item
@@ -43,7 +43,7 @@ def _render(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:
         event = outbox.event_of(item)
         model_id = str(item.doc.get("model_id", ""))
         numbers = tuple(int(n) for n in item.doc["versions"])
-        changes.append(Change(event.model, numbers, event.kind, model_id))
+        changes.append(Change.of(event, numbers, model_id))
         if clean := int(item.doc.get("clean", 0)):
             sweep.clean_version(stores, project_id, model_id, clean)
         if gone := int(item.doc.get("release", 0)):

@@ -69,6 +69,11 @@ def version_link(model: Model, number: int) -> str:
     return slugs.version_path(model.project, model.name, model.id, number)
 
 
+def checkpoint_link(model: Model, number: int, point: int) -> str:
+    """The address of a checkpoint's page."""
+    return slugs.checkpoint_path(model.project, model.name, model.id, number, point)
+
+
 HOME = (Crumb("Projects", "/"),)
 
 

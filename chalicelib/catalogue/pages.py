@@ -1,17 +1,18 @@
 """Views → pages: pure functions of data. Which template shows what, and the JSON beside it.
 
-Nothing here reads, renders or writes. Compare pages are in `comparing.py`.
+Nothing here reads, renders or writes. Compare pages are in `comparing.py`, those of checkpoints in
+`series_pages.py`.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chalicelib.catalogue import activity, charts, lineage, slugs, tables, tensors
+from chalicelib.catalogue import activity, charts, curves, lineage, slugs, tables, tensors
 from chalicelib.catalogue.links import (
     HOME,
     Link,
+    checkpoint_link,
     crumbs,
     federated_link,
     lineage_link,
@@ -25,7 +26,6 @@ from chalicelib.catalogue.told import MOST_METADATA, told
 from chalicelib.catalogue.views import (
     RANGE,
     ActivityView,
-    CheckpointsView,
     ErrorView,
     HomeView,
     ModelRow,
@@ -36,13 +36,12 @@ from chalicelib.catalogue.views import (
     VersionView,
 )
 from weighbridge.contract import codec
-from weighbridge.contract.types import Checkpoint, FileFacts, Model, ModelSettings, Version
+from weighbridge.contract.types import FileFacts, Model, Version
 
 INDEX = "index.json"
 TENSORS = "tensors.json"
 INLINE_TENSORS = 200
 MOST_FILES = 500
-MOST_CHECKPOINTS = 350
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,8 @@ def project_page(view: ProjectView) -> Page:
     return Page(
         slugs.project_path(name), "project.html",
         {"title": name, "view": view, "crumbs": crumbs(name)[:1],
-         "rows": tuple(_shown_model(row) for row in view.rows)},
+         "rows": tuple(_shown_model(row) for row in view.rows),
+         "providers": slugs.providers_path(name) if view.providers else ""},
         {INDEX: {"kind": "project", "project": view.project, "models": view.rows,
                  "more": view.more}},
     )  # fmt: skip
@@ -230,7 +230,8 @@ def _file_tensors(items: Sequence[FileFacts]) -> tuple[FileTensors, ...]:
     )  # fmt: skip
 
 
-def _without_tensors(item: FileFacts) -> FileFacts:
+def without_tensors(item: FileFacts) -> FileFacts:
+    """The file with its facts, but for the list of its tensors."""
     return replace(item, facts=replace(item.facts, tensors=())) if item.facts else item
 
 
@@ -241,7 +242,7 @@ def version_page(view: VersionView) -> Page:
     trees = _file_tensors(items)
     total = sum(t.count for t in trees)
     aside = total > INLINE_TENSORS
-    listed = tuple(_without_tensors(item) for item in items) if aside else items
+    listed = tuple(without_tensors(item) for item in items) if aside else items
     last = view.checkpoints[-1] if view.checkpoints else None
     documents: dict[str, Any] = {
         INDEX: {
@@ -271,64 +272,14 @@ def version_page(view: VersionView) -> Page:
          "attributes": sorted(version.attributes.items()),
          "parents": tuple(lineage_link(r, model) for r in version.parents),
          "children": tuple(lineage_link(r, model) for r in view.children),
-         "chart": checkpoint_chart(view.checkpoints, model.settings),
+         "chart": curves.checkpoint_chart(view.checkpoints, model.settings),
          "last_checkpoint": last,
+         "last_path": checkpoint_link(model, version.number, last.number) if last else "",
          "checkpoints": slugs.checkpoints_path(model.project, model.name, model.id, version.number),
          "pull": pull(model.project, model.name, str(version.number)),
          "compare_latest": slugs.compare_path([ref, f"{model.project}/{model.name}@latest"]),
          "compare_parents": tuple((r, slugs.compare_path([r, ref])) for r in version.parents)},
         documents,
-    )  # fmt: skip
-
-
-# Checkpoints
-
-
-def _chosen_metric(rows: Sequence[Checkpoint], settings: ModelSettings) -> str:
-    columns = tables.of_checkpoints(rows, settings).metrics
-    return columns[0].name if columns else ""
-
-
-def metric_chart(
-    rows: Sequence[Checkpoint], settings: ModelSettings, metric: str
-) -> charts.Chart | None:
-    """One metric over steps, a line per component."""
-    lines: dict[str, list[charts.Point]] = {}
-    for row in sorted(rows, key=lambda r: (r.step, r.number)):
-        if metric in row.metrics:
-            lines.setdefault(row.component, []).append((float(row.step), row.metrics[metric]))
-    series = [charts.Series(name or metric, tuple(lines[name])) for name in sorted(lines)]
-    return charts.line_chart(
-        f"{metric} by step", series, "step", settings.directions.get(metric, "")
-    )
-
-
-def checkpoint_chart(rows: Sequence[Checkpoint], settings: ModelSettings) -> charts.Chart | None:
-    """The main metric over steps (or, where checkpoints lack it, the one most of them have)."""
-    metric = _chosen_metric(rows, settings)
-    return metric_chart(rows, settings, metric) if metric else None
-
-
-def checkpoints_page(view: CheckpointsView) -> Page:
-    """A version's checkpoints, newest first, with a chart per metric."""
-    version, model = view.version, view.model
-    columns = tables.of_checkpoints(view.checkpoints, model.settings)
-    drawn = [metric_chart(view.checkpoints, model.settings, c.name) for c in columns.metrics[:6]]
-    path = slugs.checkpoints_path(model.project, model.name, model.id, version.number)
-    ref = reference(version)
-    which = "best" if model.settings.main_metric else "last"
-    return Page(
-        path, "checkpoints.html",
-        {"title": f"Checkpoints of {ref}", "view": view, "version": version, "model": model,
-         "ref": ref, "crumbs": crumbs(model.project, model, version.number),
-         "rows": view.checkpoints[::-1][:MOST_CHECKPOINTS], "columns": columns,
-         "charts": [chart for chart in drawn if chart],
-         "components": any(c.component for c in view.checkpoints),
-         "names": any(c.name for c in view.checkpoints),
-         "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{which}')}",
-         "push": f"weighbridge checkpoint push {shlex.quote(ref)} model.safetensors --step 100"},
-        {INDEX: {"kind": "checkpoints", "version": ref, "count": view.count,
-                 "checkpoints": view.checkpoints}},
     )  # fmt: skip
 
 

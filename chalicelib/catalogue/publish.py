@@ -8,58 +8,36 @@ they depend on who asks, so the API renders them.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
-from chalicelib.catalogue import pages, parties, reading, shelf, slugs
+from chalicelib.catalogue import (
+    enumerating,
+    pages,
+    parties,
+    provider_pages,
+    reading,
+    series_pages,
+    shelf,
+    slugs,
+)
+from chalicelib.catalogue.changes import Change, Work, gathered
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.reading import Source
 from chalicelib.catalogue.render import Renderer
-from chalicelib.catalogue.searching import answering, shards
+from chalicelib.catalogue.searching import shards
 from chalicelib.catalogue.shelf import Report
-from chalicelib.catalogue.views import RANGE, HomeView
+from chalicelib.catalogue.views import RANGE
 from chalicelib.registry.ports import Blobs
 from weighbridge.contract import federated, references
-from weighbridge.contract.errors import InvalidRequest, RegistryError
-from weighbridge.contract.types import Event, Model, Version
+from weighbridge.contract.errors import RegistryError
+from weighbridge.contract.types import Model, Version
 
-MARK = ".weighbridge-site"
 VISIBLE = ("ready", "open", "checking", "blocked")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What an outbox entry says of pages: a model (empty: the project itself) and its versions.
-
-    `kind` is the event's; `model_id` is needed where the model may be gone.
-    """
-
-    model: str = ""
-    versions: tuple[int, ...] = ()
-    kind: str = ""
-    model_id: str = ""
-
-    @classmethod
-    def of(cls, event: Event, versions: Iterable[int]) -> "Change":
-        """The change that an outbox entry carries."""
-        found = event.details.get("model_id") or event.details.get("id") or ""
-        return cls(event.model, tuple(versions), event.kind, str(found))
 
 
 @cache
 def renderer() -> Renderer:
     """The renderer of this process."""
     return Renderer()
-
-
-@dataclass(slots=True)
-class _Work:
-    """What the changes to one model come to."""
-
-    versions: set[int] = field(default_factory=set)
-    ids: set[str] = field(default_factory=set)
-    deleted: bool = False
-    listed: bool = False
-    """Whether lists of versions changed, not only checkpoints."""
 
 
 def publish(
@@ -75,7 +53,8 @@ def publish(
     project = source.project(project_id)
     if project is None:
         return report
-    work, wider = _gathered(changes)
+    given = tuple(changes)
+    work, wider = gathered(given)
     known = shards.Changes(source, site, project_id, project.name, revision, report)
     run = _Run(
         source, site, render or renderer(), project_id, project.name, revision, report, known
@@ -87,29 +66,15 @@ def publish(
     for model_id in sorted(_federated(work, run)):
         run.federated(model_id)
     known.write()
+    if any(change.kind.startswith("provider.") for change in given):
+        run.providers()
     if wider:
         run.put(pages.project_page(reading.project_view(source, project_id, project)))
     run.verify()
     return report
 
 
-def _gathered(changes: Iterable[Change]) -> tuple[dict[str, _Work], bool]:
-    work: dict[str, _Work] = {}
-    wider = False
-    for change in changes:
-        wider = wider or not change.kind.startswith("checkpoint.")
-        if not change.model:
-            continue
-        todo = work.setdefault(change.model, _Work())
-        todo.versions.update(change.versions)
-        todo.listed = todo.listed or not change.kind.startswith("checkpoint.")
-        if change.model_id:
-            todo.ids.add(change.model_id)
-        todo.deleted = todo.deleted or change.kind == "model.deleted"
-    return work, wider
-
-
-def _federated(work: dict[str, _Work], run: "_Run") -> set[str]:
+def _federated(work: dict[str, Work], run: "_Run") -> set[str]:
     """The federated models of which a party's versions changed, or are seen for the first time."""
     new = {model.name for model, _ in run.created}
     named = [federated.parse(name) for name, todo in work.items() if todo.listed or name in new]
@@ -133,6 +98,8 @@ class _Run:
     """Parents in this project of the versions that changed: their pages name their children."""
     created: list[tuple[Model, int]] = field(default_factory=list)
     """Models and versions (0: the model itself) whose pages are new."""
+    points: list[tuple[Model, Version, int]] = field(default_factory=list)
+    """Checkpoints whose pages are new."""
     gathered: list[str] = field(default_factory=list)
     """Federated models whose pages are new."""
 
@@ -141,7 +108,7 @@ class _Run:
         outcomes = shelf.put_all(self.site, self.render.files(page), self.revision, self.report)
         return "created" in outcomes
 
-    def model(self, name: str, todo: _Work) -> None:
+    def model(self, name: str, todo: Work) -> None:
         """All pages of one model that its changes touch."""
         model = self.source.model(self.project_id, name)
         if model is None:
@@ -157,23 +124,24 @@ class _Run:
             self.whole_model(model)
             return
         for number in sorted(todo.versions):
-            self._version_or_none(model, number)
+            self._version_or_none(model, number, todo.points.get(number, set()))
+        if not todo.listed:  # nothing of the model's own page tells of checkpoints
+            return
         view = reading.model_view(self.source, self.project_id, model)
         for version in view.open:
             page = slugs.version_path(model.project, model.name, model.id, version.number)
             known = version.number in todo.versions
             if not known and not shelf.exists(self.site, slugs.object_key(page)):
                 self._version(model, version)
-        if todo.listed:
-            self.known.model(name, shards.shown(view), todo.ids)
-            for first in sorted({slugs.range_of(number)[0] for number in todo.versions}):
-                self._range(model, first, view.highest)
+        self.known.model(name, shards.shown(view), todo.ids)
+        for first in sorted({slugs.range_of(number)[0] for number in todo.versions}):
+            self._range(model, first, view.highest)
         if self.put(pages.model_page(view)):
             self.created.append((model, 0))
 
     def whole_model(self, model: Model) -> None:
         """Every page of one model."""
-        for page in model_pages(self.source, self.project_id, model):
+        for page in enumerating.model_pages(self.source, self.project_id, model):
             self.put(page)
         self.created.append((model, 0))
 
@@ -194,6 +162,15 @@ class _Run:
         elif self.put(parties.federated_page(view)):
             self.gathered.append(model_id)
 
+    def providers(self) -> None:
+        """The page of the project's providers; it goes with the last one."""
+        view = reading.providers_view(self.source, self.project_id, self.project)
+        new = bool(view.providers) and self.put(provider_pages.providers_page(view))
+        # What was created is looked at once more, as in `verify`.
+        if not view.providers or (new and not self.source.providers(self.project_id, 1)[0]):
+            path = slugs.providers_path(self.project)
+            shelf.remove_under(self.site, slugs.folder(path), self.report)
+
     def verify(self) -> None:
         """Removes what was created for something that was deleted meanwhile.
 
@@ -204,6 +181,10 @@ class _Run:
             if not self.source.federated(self.project_id, model_id, 1)[0]:
                 path = slugs.federated_path(self.project, model_id)
                 shelf.remove_under(self.site, slugs.folder(path), self.report)
+        for model, run, number in self.points:
+            if not self.source.points(self.project_id, run, number, number):
+                path = slugs.checkpoint_path(*_at(model, run), number)
+                shelf.remove_under(self.site, slugs.folder(path), self.report)
         for model, number in self.created:
             found = self.source.model(self.project_id, model.name)
             if found is None or found.id != model.id:
@@ -213,7 +194,7 @@ class _Run:
                 if version is None or version.state not in VISIBLE:
                     self._remove_version(found, number)
 
-    def _version_or_none(self, model: Model, number: int) -> None:
+    def _version_or_none(self, model: Model, number: int, points: set[int]) -> None:
         version = self.source.version(self.project_id, model, number)
         for name, parent in _parents(version, model.project):
             if (name, parent) != (model.name, number):
@@ -221,13 +202,47 @@ class _Run:
         if version is None or version.state not in VISIBLE:
             self._remove_version(model, number)
         else:
-            self._version(model, version)
+            self._version(model, version, points)
 
-    def _version(self, model: Model, version: Version) -> None:
+    def _version(self, model: Model, version: Version, points: Iterable[int] = ()) -> None:
         view = reading.version_view(self.source, self.project_id, model, version)
-        new = self.put(pages.checkpoints_page(reading.checkpoints_view(view)))
+        if numbers := set(points):
+            self._points(model, version, numbers, view.highest)
+        new = self.put(series_pages.checkpoints_page(reading.checkpoints_view(view)))
         if self.put(pages.version_page(view)) or new:
             self.created.append((model, version.number))
+
+    def _points(self, model: Model, version: Version, numbers: set[int], highest: int) -> None:
+        """The pages of checkpoints, of those beside them, which name them, and of their ranges."""
+        around = {n: self.source.around(self.project_id, version, n) for n in sorted(numbers)}
+        for number in sorted(numbers.union(*around.values()) - {0}):
+            beside = around.get(number) or self.source.around(self.project_id, version, number)
+            if not self._point(model, version, number, beside):
+                path = slugs.checkpoint_path(*_at(model, version), number)
+                shelf.remove_under(self.site, slugs.folder(path), self.report)
+        for first in sorted({slugs.range_of(number)[0] for number in numbers}):
+            self._point_range(model, version, first, highest)
+
+    def _point(self, model: Model, version: Version, number: int, around: tuple[int, int]) -> bool:
+        """One checkpoint's page; answers whether the checkpoint is there."""
+        found = self.source.points(self.project_id, version, number, number)
+        for point in found:
+            view = reading.point_view(self.source, self.project_id, model, version, point, around)
+            if self.put(series_pages.point_page(view)):
+                self.points.append((model, version, number))
+        return bool(found)
+
+    def _point_range(self, model: Model, version: Version, first: int, highest: int) -> None:
+        """As `_range`, of checkpoints."""
+        while first > 0:
+            if first > highest:
+                path = slugs.checkpoint_range_path(*_at(model, version), first)
+                shelf.remove_under(self.site, slugs.folder(path), self.report)
+            else:
+                view = reading.point_range_view(self.source, self.project_id, model, version, first)
+                if not self.put(series_pages.range_page(view)):
+                    return
+            first -= RANGE
 
     def _range(self, model: Model, first: int, highest: int) -> None:
         """One range page, and those below it that were never made (all their numbers aborted)."""
@@ -252,6 +267,10 @@ class _Run:
             shelf.remove_under(self.site, slugs.folder(path), self.report)
 
 
+def _at(model: Model, version: Version) -> tuple[str, str, str, int]:
+    return model.project, model.name, model.id, version.number
+
+
 def _parents(version: Version | None, project: str) -> Iterator[tuple[str, int]]:
     for text in version.parents if version else ():
         try:
@@ -263,45 +282,6 @@ def _parents(version: Version | None, project: str) -> Iterator[tuple[str, int]]
 
 
 # Everything
-
-
-def model_pages(source: Source, project_id: str, model: Model) -> Iterator[Page]:
-    """Every page of a model, leaves first."""
-    view = reading.model_view(source, project_id, model)
-    top = slugs.range_of(view.highest)[0] if view.highest else 0
-    for first in range(1, top + 1, RANGE):
-        ranged = reading.range_view(source, project_id, model, first, first + RANGE - 1)
-        for version in ranged.versions:
-            yield from _version_pages(source, project_id, model, version)
-        yield pages.range_page(ranged)
-    for version in view.open:
-        yield from _version_pages(source, project_id, model, version)
-    yield pages.model_page(view)
-
-
-def _version_pages(
-    source: Source, project_id: str, model: Model, version: Version
-) -> Iterator[Page]:
-    view = reading.version_view(source, project_id, model, version)
-    yield pages.checkpoints_page(reading.checkpoints_view(view))
-    yield pages.version_page(view)
-
-
-def project_pages(source: Source, project_id: str) -> Iterator[Page]:
-    """Every page of a project, its own last."""
-    project = source.project(project_id)
-    if project is None:
-        return
-    gathered = set()
-    for model in source.models(project_id):
-        yield from model_pages(source, project_id, model)
-        if (party := federated.parse(model.name)) is not None:
-            gathered.add(party.model_id)
-    for model_id in sorted(gathered):
-        view = reading.federated_view(source, project_id, project.name, model_id)
-        if view.rows:
-            yield parties.federated_page(view)
-    yield pages.project_page(reading.project_view(source, project_id, project))
 
 
 def publish_all(
@@ -317,7 +297,7 @@ def publish_all(
     if project is None:
         return report
     kept: set[str] = set()
-    for page in project_pages(source, project_id):
+    for page in enumerating.project_pages(source, project_id):
         files = (render or renderer()).files(page)
         kept |= set(files)
         shelf.put_all(site, files, revision, report)
@@ -351,50 +331,3 @@ def publish_static(site: Blobs, render: Renderer | None = None) -> Report:
 def static_files(render: Renderer) -> dict[str, bytes]:
     """What every site has, whatever it shows, by key."""
     return {**render.static_files(), "404.html": render.render(pages.not_found_page())}
-
-
-def build(source: Source, out: Path, render: Renderer | None = None) -> list[str]:
-    """Renders everything into a folder, for any web server; answers the paths written.
-
-    The folder must be new, empty, or one that was built before. Pages that no longer exist go.
-    """
-    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
-        raise InvalidRequest(
-            f"{out} is not empty and was not built before; name another folder", out=str(out)
-        )
-    chosen = render or renderer()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARK).touch()
-    summaries = source.summaries()
-    kept: set[str] = set()
-    for key, data in static_files(chosen).items():
-        _write(out, key, data, kept)
-    for project_id, summary in summaries:
-        for page in project_pages(source, project_id):
-            for key, data in chosen.files(page).items():
-                _write(out, key, data, kept)
-        for key, data in shards.documents(source, project_id, summary.project.name):
-            _write(out, key, data, kept)
-    home = pages.home_page(HomeView(None, tuple(summary for _, summary in summaries)))
-    names = [summary.project.name for _, summary in summaries]
-    for page in (answering.static_page(kept, names), home):
-        for key, data in chosen.files(page).items():
-            _write(out, key, data, kept)
-    for path in sorted(out.rglob("*"), reverse=True):
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path.name != MARK and path.relative_to(out).as_posix() not in kept:
-            path.unlink()
-    return sorted(kept)
-
-
-def _write(out: Path, key: str, data: bytes, kept: set[str]) -> None:
-    path = out / key
-    kept.add(key)
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)

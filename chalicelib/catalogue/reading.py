@@ -9,7 +9,9 @@ from typing import Protocol
 from chalicelib.catalogue.views import (
     LISTED_CHECKPOINTS,
     LISTED_MODELS,
+    LISTED_PROVIDERS,
     LISTED_SHARDS,
+    RANGE,
     RECENT,
     SERIES,
     SPARK,
@@ -18,8 +20,11 @@ from chalicelib.catalogue.views import (
     FederatedView,
     ModelRow,
     ModelView,
+    PointRangeView,
+    PointView,
     ProjectSummary,
     ProjectView,
+    ProvidersView,
     RangeView,
     VersionView,
 )
@@ -28,6 +33,7 @@ from weighbridge.contract.types import (
     Checkpoint,
     Model,
     Project,
+    Provider,
     Version,
     VersionFacts,
 )
@@ -78,6 +84,19 @@ class Source(Protocol):
     def checkpoints(self, project_id: str, version: Version, limit: int) -> Sequence[Checkpoint]:
         """The newest checkpoints by number, oldest first."""
 
+    def points(
+        self, project_id: str, version: Version, first: int, last: int
+    ) -> Sequence[Checkpoint]:
+        """The checkpoints of a range of numbers, oldest first; those that are ready, as everywhere here."""
+
+    def around(self, project_id: str, version: Version, number: int) -> tuple[int, int]:
+        """The numbers of the checkpoints before and after that number, whether it is there; 0: none."""
+
+    def point_facts(
+        self, project_id: str, version: Version, checkpoint: Checkpoint
+    ) -> VersionFacts:
+        """A checkpoint's files with their facts."""
+
     def checkpoint_count(self, project_id: str, version: Version) -> int:
         """How many checkpoints the version has."""
 
@@ -86,6 +105,9 @@ class Source(Protocol):
 
     def children(self, project_id: str, version: Version) -> Sequence[str]:
         """References of the ready versions that name this one as their parent."""
+
+    def providers(self, project_id: str, limit: int) -> tuple[Sequence[Provider], bool]:
+        """The first providers by name, and whether there are more."""
 
     def federated(
         self, project_id: str, model_id: str, most: int
@@ -113,7 +135,13 @@ def row(model: Model, newest: Sequence[Version], count: int | None) -> ModelRow:
 def project_view(source: Source, project_id: str, project: Project) -> ProjectView:
     """A project with its models."""
     rows, more = source.rows(project_id, LISTED_MODELS)
-    return ProjectView(project, tuple(rows), more)
+    return ProjectView(project, tuple(rows), more, bool(source.providers(project_id, 1)[0]))
+
+
+def providers_view(source: Source, project_id: str, project: str) -> ProvidersView:
+    """The providers of a project."""
+    found, more = source.providers(project_id, LISTED_PROVIDERS)
+    return ProvidersView(project, tuple(found), more)
 
 
 def model_view(source: Source, project_id: str, model: Model) -> ModelView:
@@ -159,6 +187,28 @@ def version_view(source: Source, project_id: str, model: Model, version: Version
 def checkpoints_view(view: VersionView) -> CheckpointsView:
     """The series of a version, from what its own page shows."""
     return CheckpointsView(view.version, view.model, view.checkpoints, view.checkpoint_count)
+
+
+def point_range_view(
+    source: Source, project_id: str, model: Model, version: Version, first: int
+) -> PointRangeView:
+    """A hundred checkpoints."""
+    last = first + RANGE - 1
+    found = tuple(source.points(project_id, version, first, last))
+    return PointRangeView(version, model, first, last, found)
+
+
+def point_view(
+    source: Source,
+    project_id: str,
+    model: Model,
+    version: Version,
+    checkpoint: Checkpoint,
+    around: tuple[int, int],
+) -> PointView:
+    """A checkpoint with what its page shows, between its neighbours."""
+    facts = source.point_facts(project_id, version, checkpoint)
+    return PointView(version, model, checkpoint, facts, *around)
 
 
 def federated_view(source: Source, project_id: str, project: str, model_id: str) -> FederatedView:

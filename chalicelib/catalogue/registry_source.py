@@ -7,12 +7,15 @@ from chalicelib.catalogue import reading, views
 from chalicelib.catalogue.views import FederatedPart, FederatedRow, ModelRow, ProjectSummary
 from chalicelib.registry import (
     checkpoints,
+    compare,
     facts,
     federated,
     keys,
     models,
     paging,
     projects,
+    providers,
+    series,
     versions,
 )
 from chalicelib.registry.models import ModelRecord
@@ -25,6 +28,7 @@ from weighbridge.contract.types import (
     Checkpoint,
     Model,
     Project,
+    Provider,
     Version,
     VersionFacts,
 )
@@ -152,6 +156,25 @@ class RegistrySource:
         found = self._version(project_id, version)
         return tuple(reversed(checkpoints.newest(self.stores, found, limit)))
 
+    def points(
+        self, project_id: str, version: Version, first: int, last: int
+    ) -> Sequence[Checkpoint]:
+        """The checkpoints of a range of numbers, oldest first."""
+        found = self._version(project_id, version)
+        return series.ranged(self.stores.table, checkpoints.partition(found), first, last)
+
+    def around(self, project_id: str, version: Version, number: int) -> tuple[int, int]:
+        """The numbers of the checkpoints before and after that number; 0: none."""
+        found = self._version(project_id, version)
+        return series.around(self.stores.table, checkpoints.partition(found), number)
+
+    def point_facts(
+        self, project_id: str, version: Version, checkpoint: Checkpoint
+    ) -> VersionFacts:
+        """A checkpoint's files with their facts."""
+        side = compare.Side(self._version(project_id, version), checkpoint)
+        return compare.told(self.stores, side, compare.files(self.stores, side))
+
     def checkpoint_count(self, project_id: str, version: Version) -> int:
         """How many checkpoints the version has (1,000 at most are counted)."""
         found = self._version(project_id, version)
@@ -177,6 +200,14 @@ class RegistrySource:
     def children(self, project_id: str, version: Version) -> Sequence[str]:
         """References of the ready versions that name this one as their parent."""
         return versions.children(self.stores, self._version(project_id, version))
+
+    def providers(self, project_id: str, limit: int) -> tuple[Sequence[Provider], bool]:
+        """The first providers by name, and whether there are more."""
+        project = self.project(project_id)
+        if project is None:
+            return (), False
+        found = providers.listing(self.stores, project.name, limit=limit)
+        return found.items, found.next is not None
 
     def federated(
         self, project_id: str, model_id: str, most: int

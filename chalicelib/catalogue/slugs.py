@@ -5,13 +5,16 @@
     /p/<project>/<model>/versions/<f>-<l>/     its versions with the numbers f to l
     /p/<project>/<model>/<number>/             a version
     /p/<project>/<model>/<number>/checkpoints/ its checkpoints
+    /p/<project>/<model>/<number>/checkpoints/<f>-<l>/   those with the numbers f to l
+    /p/<project>/<model>/<number>/checkpoints/<point>/   a checkpoint
     /p/<project>/~federated/<model id>/        a federated model: the parties' parts of its versions
+    /p/<project>/~providers/                   who runs components of federated jobs
     /p/<project>/~index/                       what search knows of its models; no page
 
 `<project>` is the name in lower case. `<model>` is the name with every UTF-8 byte outside
 `[A-Za-z0-9._-]` written as `~XX`; `~~<model id>` where that would be longer than 200 characters. The id
 of a federated model is written likewise, `~~<digest>` where it is too long. No model's folder is ever
-called `~federated` or `~index`.
+called `~federated`, `~providers` or `~index`.
 """
 
 import hashlib
@@ -24,7 +27,17 @@ from urllib.parse import quote, urlencode
 from chalicelib.catalogue.views import RANGE
 from weighbridge.contract.errors import InvalidName
 
-Kind = Literal["project", "model", "range", "version", "checkpoints", "federated"]
+Kind = Literal[
+    "project",
+    "model",
+    "range",
+    "version",
+    "checkpoints",
+    "checkpoint-range",
+    "checkpoint",
+    "federated",
+    "providers",
+]
 MAX_SLUG = 200
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _RESERVED = frozenset({"index.html", "index.json"})
@@ -35,11 +48,14 @@ _ADDRESS = re.compile(
     r"/p/(?P<project>[a-z0-9][a-z0-9._-]{0,95})/"
     r"(?:(?P<model>[A-Za-z0-9._~-]+)/"
     r"(?:versions/(?P<first>[1-9][0-9]{0,17})-(?P<last>[1-9][0-9]{0,17})/"
-    r"|(?P<number>[1-9][0-9]{0,17})/(?P<checkpoints>checkpoints/)?)?)?\Z"
+    r"|(?P<number>[1-9][0-9]{0,17})/(?:(?P<checkpoints>checkpoints/)"
+    r"(?:(?P<low>[1-9][0-9]{0,17})-(?P<high>[1-9][0-9]{0,17})/|(?P<point>[1-9][0-9]{0,17})/)?)?)?)?\Z"
 )
 _FEDERATED = re.compile(
     r"/p/(?P<project>[a-z0-9][a-z0-9._-]{0,95})/~federated/(?P<id>[A-Za-z0-9._~-]+)/\Z"
 )
+
+_PROVIDERS = re.compile(r"/p/(?P<project>[a-z0-9][a-z0-9._-]{0,95})/~providers/\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class Address:
     model: ModelSlug | None = None
     number: int = 0
     last: int = 0
+    point: int = 0
+    """The number of a checkpoint, or the first of a range of them, which ends with `last`."""
 
 
 def project_slug(name: str) -> str:
@@ -112,8 +130,19 @@ def checkpoints_path(project: str, model: str, model_id: str, number: int) -> st
     return f"{version_path(project, model, model_id, number)}checkpoints/"
 
 
+def checkpoint_path(project: str, model: str, model_id: str, number: int, point: int) -> str:
+    """The address of a checkpoint."""
+    return f"{checkpoints_path(project, model, model_id, number)}{point}/"
+
+
+def checkpoint_range_path(project: str, model: str, model_id: str, number: int, point: int) -> str:
+    """The address of the range page on which a checkpoint stands."""
+    first, last = range_of(point)
+    return f"{checkpoints_path(project, model, model_id, number)}{first}-{last}/"
+
+
 def range_of(number: int) -> tuple[int, int]:
-    """The first and last number of the range page on which a version stands."""
+    """The first and last number of the range page on which a version (or checkpoint) stands."""
     first = (number - 1) // RANGE * RANGE + 1
     return first, first + RANGE - 1
 
@@ -130,6 +159,11 @@ def federated_path(project: str, model_id: str) -> str:
     return f"{project_path(project)}~federated/{model_slug(model_id, digest)}/"
 
 
+def providers_path(project: str) -> str:
+    """The address of a project's providers."""
+    return f"{project_path(project)}~providers/"
+
+
 def index_path(project: str) -> str:
     """The folder of what search knows of a project's models."""
     return f"{project_path(project)}~index/"
@@ -139,6 +173,8 @@ def parse_path(path: str) -> Address:
     """The page that an address means; `InvalidName` for what no builder here would build."""
     if parties := _FEDERATED.match(path):
         return Address("federated", parties["project"], parse_slug(parties["id"]))
+    if providers := _PROVIDERS.match(path):
+        return Address("providers", providers["project"])
     match = _ADDRESS.match(path)
     if not match:
         raise InvalidName(f"{path[:200]!r} is no address of a page")
@@ -147,20 +183,32 @@ def parse_path(path: str) -> Address:
         return Address("project", project)
     model = parse_slug(match["model"])
     if match["number"]:
+        number = int(match["number"])
+        if match["point"]:
+            return Address("checkpoint", project, model, number, point=int(match["point"]))
+        if match["low"]:
+            low, high = _range(path, match["low"], match["high"])
+            return Address("checkpoint-range", project, model, number, high, low)
         kind: Kind = "checkpoints" if match["checkpoints"] else "version"
-        return Address(kind, project, model, int(match["number"]))
+        return Address(kind, project, model, number)
     if match["first"]:
-        first, last = int(match["first"]), int(match["last"])
-        if (first, last) != range_of(first):
-            raise InvalidName(f"{path[:200]!r} is no range of {RANGE} versions")
-        return Address("range", project, model, first, last)
+        return Address("range", project, model, *_range(path, match["first"], match["last"]))
     return Address("model", project, model)
 
 
-def compare_path(references: Sequence[str]) -> str:
-    """The address that compares versions, in this order."""
+def _range(path: str, first: str, last: str) -> tuple[int, int]:
+    found = int(first), int(last)
+    if found != range_of(found[0]):
+        raise InvalidName(f"{path[:200]!r} is no range of {RANGE} numbers")
+    return found
+
+
+def compare_path(references: Sequence[str], everything: bool = False) -> str:
+    """The address that compares versions and checkpoints, in this order; `everything`: with what is the
+    same."""
+    pairs = [("ref", reference) for reference in references]
     return "/compare?" + urlencode(
-        [("ref", reference) for reference in references], errors="replace"
+        [*pairs, ("all", "1")] if everything else pairs, errors="replace"
     )
 
 

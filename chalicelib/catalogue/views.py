@@ -17,13 +17,15 @@ from weighbridge.contract.types import (
     FederatedVersion,
     Model,
     Project,
+    Provider,
     Version,
     VersionFacts,
     Who,
 )
 
 RANGE = 100
-"""Version numbers per range page: a new version touches one of them, however many there are."""
+"""Numbers per range page, of versions and of checkpoints: a new one touches one of them, however many
+there are."""
 RECENT = 50
 """Versions that a model's own page lists."""
 SERIES = 200
@@ -35,8 +37,13 @@ LISTED_MODELS = 500
 NO_FACTS = VersionFacts(())
 LISTED_SHARDS = 200
 """Parties' versions that a federated model's page lists, those of the highest labels."""
+LISTED_PROVIDERS = 100
+"""Providers that a project's page of them lists; `weighbridge providers ls` lists them all."""
 LISTED_CHECKPOINTS = 1000
 """Checkpoints that a series page lists and draws, the newest."""
+
+COMPARED_CHECKPOINTS = 1000
+"""Checkpoints per version that a compare page draws, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,17 @@ class ProjectView:
     project: Project
     rows: tuple[ModelRow, ...] = ()
     more: bool = False
+    providers: bool = False
+    """Whether it has providers, and so a page of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidersView:
+    """The providers of a project by name, `LISTED_PROVIDERS` at most; `more`: there are others."""
+
+    project: str
+    providers: tuple[Provider, ...] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +171,11 @@ class VersionView:
     moves: tuple[AliasMove, ...] = ()
     children: tuple[str, ...] = ()
 
+    @property
+    def highest(self) -> int:
+        """The highest number of its checkpoints; 0 without any."""
+        return self.checkpoints[-1].number if self.checkpoints else 0
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointsView:
@@ -162,6 +185,29 @@ class CheckpointsView:
     model: Model
     checkpoints: tuple[Checkpoint, ...] = ()
     count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PointRangeView:
+    """The checkpoints of a version with `first <= number <= last`, oldest first."""
+
+    version: Version
+    model: Model
+    first: int
+    last: int
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PointView:
+    """One checkpoint that is ready, and the numbers of those before and after it (0: none)."""
+
+    version: Version
+    model: Model
+    checkpoint: Checkpoint
+    facts: VersionFacts = NO_FACTS
+    before: int = 0
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +240,11 @@ class FederatedView:
 
 @dataclass(frozen=True, slots=True)
 class CompareView:
-    """Versions side by side. `models` (for directions and main metrics) in the order of the sides.
+    """Versions and checkpoints side by side. `models` (for directions and main metrics) in the order of
+    the sides.
 
-    With `facts` and `files`, per side, the page can also show what is the same.
+    With `everything` the page also shows what is the same: of files and tensors as far as `facts` and
+    `files`, per side, tell it.
     """
 
     comparison: Comparison
@@ -204,6 +252,9 @@ class CompareView:
     facts: tuple[VersionFacts, ...] = ()
     files: tuple[tuple[FileEntry, ...], ...] = ()
     who: Who | None = None
+    everything: bool = False
+    series: tuple[tuple[Checkpoint, ...], ...] = ()
+    """Per side, checkpoints of its version by number: their curves are drawn over each other."""
 
 
 @dataclass(frozen=True, slots=True)

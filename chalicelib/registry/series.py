@@ -303,3 +303,20 @@ def _walk_up(table: Table, order: Order, chunk: int) -> Iterator[Checkpoint]:
             return
         else:
             after = part.next
+
+
+def ranged(table: Table, pk: str, first: int, last: int) -> list[Checkpoint]:
+    """The checkpoints that are ready with `first <= number <= last`, oldest first."""
+    low, high = f"{keys.POINT}#{first:010d}", f"{keys.POINT}#{last:010d}"
+    found = paging.collect(table, pk, (low, high), limit=last - first + 1)
+    return [decoded(item) for item in found]
+
+
+def around(table: Table, pk: str, number: int) -> tuple[int, int]:
+    """The numbers of the nearest checkpoints that are ready before and after a number; 0: none."""
+    low, high = keys.prefix(f"{keys.POINT}#")
+    before = table.query(pk, low, f"{keys.POINT}#{number - 1:010d}", limit=1, reverse=True).items
+    after = table.query(pk, f"{keys.POINT}#{number + 1:010d}", high, limit=1).items
+    return (
+        decoded(before[0]).number if before else 0, decoded(after[0]).number if after else 0,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-// Additions for readers with scripts: sorting, filtering, choosing versions, copying, `/` to search.
+// Additions for readers with scripts: sorting, filtering, choosing what to compare, copying, `/` to search.
 // Every page is complete without this file.
 "use strict";
 
@@ -66,12 +66,13 @@ for (const form of document.querySelectorAll("form[data-pick]")) {
   const boxes = Array.from(form.querySelectorAll("input[name=ref]"));
   const said = form.querySelector("[data-picked]");
   const button = form.querySelector("button[type=submit]");
+  const asked = said.textContent;
   const update = () => {
     const chosen = boxes.filter((box) => box.checked).length;
     button.disabled = chosen < 2;
     for (const box of boxes) box.disabled = !box.checked && chosen >= MOST;
     said.textContent =
-      chosen === 0 ? "Choose two or more versions"
+      chosen === 0 ? asked
       : chosen === 1 ? "1 chosen: one more"
       : chosen < MOST ? `${chosen} chosen` : `${chosen} chosen, the most at once`;
   };

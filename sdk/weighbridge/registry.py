@@ -316,7 +316,7 @@ class Registry(Series):
         return verdicts.settled(self.client.verdict(at), lambda: self.client.verdict(at), wait)
 
     def compare(self, *refs: str) -> types.Comparison:
-        """Two or more versions side by side, differences only."""
+        """Two to six versions and checkpoints side by side, differences only."""
         return self.client.compare(*(str(_versioned(parse(ref))) for ref in refs))
 
     def history(self, project: str, model: str = "") -> Iterator[types.Event]:

@@ -12,8 +12,8 @@ from chalicelib.api import openapi
 from chalicelib.api.http import OPERATIONS
 from chalicelib.catalogue import drain
 from tests.api.conftest import ADMIN, segment
-from tests.registry_world import key_of, publish, setup_model
-from weighbridge.contract import errors
+from tests.registry_world import key_of, publish, setup_model, upload
+from weighbridge.contract import codec, errors, manifests
 
 MODEL = "/api/projects/vision/models/digits"
 
@@ -219,6 +219,39 @@ def test_compare_lists_differences_only(world_with_model):
     assert [(d["name"], d["change"]) for d in sections["files"]["differences"]] == [
         ("b", "removed"), ("c", "added"),
     ]  # fmt: skip
+
+
+def test_compare_takes_checkpoints(world_with_model):
+    """A checkpoint stands beside versions, in the API and on the page, whose switch shows all."""
+    api = world_with_model
+    publish(api.stores, {"a": b"same"}, metrics={"acc": 0.5}, params={"lr": 0.1})
+    entries = upload(api.stores, "vision", {"a": b"same", "b": b"2"})
+    for step in (10, 20):
+        body = {
+            "manifest": manifests.digest(entries), "files": codec.encode(entries), "step": step,
+            "metrics": {"acc": step / 100},
+        }  # fmt: skip
+        api.ok("POST", MODEL + "/versions/1/checkpoints", body)
+    refs = ["vision/digits@1", "vision/digits@1:1", "vision/digits@1:last"]
+    found = api.ok("GET", "/api/compare", ref=refs)
+    assert found["references"] == ["vision/digits@1", "vision/digits@1:1", "vision/digits@1:2"]
+    assert [point and point["step"] for point in found["checkpoints"]] == [None, 10, 20]
+    assert api.error("GET", "/api/compare", ref=["vision/digits@1:9"] * 2) == (404, "not_found")
+    assert api.error("GET", "/api/compare", ref=refs * 3) == (400, "invalid_request")
+    status, headers, _ = api.raw(
+        "POST", "/sign-in", urlencode({"token": ADMIN}).encode(), "",
+        {"content-type": "application/x-www-form-urlencoded"},
+    )  # fmt: skip
+    cookie = {"cookie": headers["Set-Cookie"].partition(";")[0]}
+    address = "/compare?" + urlencode({"ref": refs}, doseq=True)
+    status, _, text = api.raw("GET", address, token="", headers=cookie)
+    assert status == 200
+    assert "acc by step" in text
+    assert "<bdi>lr</bdi>" not in text
+    status, _, text = api.raw("GET", address + "&all=1", token="", headers=cookie)
+    assert (status, "<bdi>lr</bdi>" in text) == (200, True)
+    status, _, text = api.raw("GET", "/compare?ref=vision%2Fdigits", token="", headers=cookie)
+    assert (status, "not 1" in text) == (400, True)
 
 
 def test_unhandled_failures_are_500_in_the_same_body(world_with_model, monkeypatch):

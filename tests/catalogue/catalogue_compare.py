@@ -1,6 +1,7 @@
 """A comparison made from the sample registry, section by section."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from chalicelib.catalogue.views import CompareView
@@ -81,3 +82,12 @@ def compared(source: FakeSource, project_id: str, model: str, *numbers: int) -> 
         ),
         Who("ada", ()),
     )
+
+
+def mixed(source: FakeSource, *sides: int) -> CompareView:
+    """A view of versions (a number) and checkpoints of version 8 (a number of theirs, negative)."""
+    view = compared(source, "p1", "digits", *(8 if side < 0 else side for side in sides))
+    known = {c.number: c for c in source.checkpoint_list["p1", "digits", 8]}
+    points = tuple(known.get(-side) for side in sides)
+    rows = tuple(source.checkpoints("p1", version, 1000) for version in view.comparison.versions)
+    return replace(view, comparison=replace(view.comparison, checkpoints=points), series=rows)

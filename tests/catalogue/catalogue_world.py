@@ -23,6 +23,7 @@ from weighbridge.contract.types import (
     Port,
     Project,
     Provenance,
+    Provider,
     Tensor,
     Version,
     VersionFacts,
@@ -51,6 +52,8 @@ class FakeSource:
     cards: dict[tuple[str, str], str] = field(default_factory=dict)
     versions: dict[tuple[str, str, int], Version] = field(default_factory=dict)
     fact_list: dict[tuple[str, str, int], VersionFacts] = field(default_factory=dict)
+    provider_list: dict[str, tuple[Provider, ...]] = field(default_factory=dict)
+    point_list: dict[tuple[str, str, int, int], VersionFacts] = field(default_factory=dict)
     checkpoint_list: dict[tuple[str, str, int], tuple[Checkpoint, ...]] = field(
         default_factory=dict
     )
@@ -123,6 +126,23 @@ class FakeSource:
         found = self.checkpoint_list.get((project_id, version.model, version.number), ())
         return found[-limit:]
 
+    def points(
+        self, project_id: str, version: Version, first: int, last: int
+    ) -> Sequence[Checkpoint]:
+        found = self.checkpoints(project_id, version, 10**9)
+        return [c for c in found if first <= c.number <= last]
+
+    def around(self, project_id: str, version: Version, number: int) -> tuple[int, int]:
+        numbers = [c.number for c in self.checkpoints(project_id, version, 10**9)]
+        before = max((n for n in numbers if n < number), default=0)
+        return before, min((n for n in numbers if n > number), default=0)
+
+    def point_facts(
+        self, project_id: str, version: Version, checkpoint: Checkpoint
+    ) -> VersionFacts:
+        at_ = (project_id, version.model, version.number)
+        return self.point_list.get((*at_, checkpoint.number), VersionFacts(()))
+
     def checkpoint_count(self, project_id: str, version: Version) -> int:
         return len(self.checkpoint_list.get((project_id, version.model, version.number), ()))
 
@@ -136,6 +156,10 @@ class FakeSource:
             for _, v in sorted(self.versions.items())
             if ref in v.parents and v.state == "ready"
         ]
+
+    def providers(self, project_id: str, limit: int) -> tuple[Sequence[Provider], bool]:
+        found = sorted(self.provider_list.get(project_id, ()), key=lambda p: p.provider_name)
+        return found[:limit], len(found) > limit
 
     def federated(
         self, project_id: str, model_id: str, most: int
@@ -408,6 +432,16 @@ def world() -> FakeSource:
         "p4": Project("models", "What federated learning made.", False, at(1), "ada"),
     }
     _federated(source)
+    source.provider_list["p4"] = tuple(
+        Provider(
+            f"{name}:{version}@{device}", name, version, device, {"base_dir": "/data"}, "fate",
+            {"psi": {"description": "Private set intersection"}, "hetero_lr": {}, "reader": None},
+            at(2), "ada", at(3), "grace", 2,
+        )
+        for name, version, device in (
+            ("fate", "2.1.0", "local"), ("fate", "2.2.0", "docker"), ("acme", "1.0", "k8s"),
+        )
+    )  # fmt: skip
     _digits(source)
     _embeddings(source)
     for name, count in (("faces", 5), ("traffic signs (EU)", 4), ("ocr/é".replace("/", "-"), 3)):

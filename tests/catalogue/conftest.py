@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from chalicelib.catalogue import publish
+from chalicelib.catalogue import building
 from chalicelib.catalogue.render import Renderer
 from tests.catalogue.catalogue_world import world
 
@@ -25,6 +25,6 @@ def source():
 def site(tmp_path_factory, renderer):
     """The sample registry, rendered to a folder that tests only read."""
     folder = tmp_path_factory.mktemp("site")
-    publish.build(world(), folder, renderer)
+    building.build(world(), folder, renderer)
     yield folder
     shutil.rmtree(folder)

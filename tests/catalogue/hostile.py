@@ -15,6 +15,7 @@ from weighbridge.contract.types import (
     Port,
     Project,
     Provenance,
+    Provider,
     Tensor,
     Version,
     VersionFacts,
@@ -106,6 +107,11 @@ def _fill(source: FakeSource, index: int, text: str) -> None:
     )  # fmt: skip
     opened = Version("Hostile", name, 3, "open", text, created=text, created_by=text)
     source.versions["h", name, 3] = replace(opened, description=text)
+    provider = Provider(
+        text, text, text, "k8s", {text: text}, "bfia", {text: {"description": text}, f"{text}!": text},
+        text, text, text, text, 1,
+    )  # fmt: skip
+    source.provider_list["h"] = (*source.provider_list.get("h", ()), provider)
     _parties(source, index, text)
 
 

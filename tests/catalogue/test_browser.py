@@ -10,17 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import axe_playwright_python
 import pytest
 
-from chalicelib.catalogue import comparing, pages, publish
+from chalicelib.catalogue import building, comparing, pages, publish
 from chalicelib.catalogue.render import HEADERS
 from chalicelib.catalogue.searching import answering
-from chalicelib.catalogue.views import ErrorView, HomeView, SearchView, SignInView
+from chalicelib.catalogue.views import ActivityView, ErrorView, HomeView, SearchView, SignInView
 from chalicelib.storage.memory import MemoryBlobs
-from tests.catalogue.catalogue_compare import compared
+from tests.catalogue.catalogue_compare import compared, mixed
 from tests.catalogue.catalogue_world import world
 from tests.catalogue.hostile import STRINGS, hostile_world
-from weighbridge.contract.types import Who
+from weighbridge.contract.types import Event, Who
 
 pytestmark = pytest.mark.browser
 
@@ -34,17 +35,29 @@ PAGES = {
     "encoder": "/p/text-embeddings/all-MiniLM-L6-v2/1/",
     "in-progress": "/p/vision/digits/9/",
     "checkpoints": "/p/vision/digits/8/checkpoints/",
+    "checkpoint": "/p/vision/digits/8/checkpoints/12/",
+    "checkpoint-range": "/p/vision/digits/8/checkpoints/1-100/",
+    "providers": "/p/models/~providers/",
+    "activity": "/activity.html",
     "range": "/p/vision/digits/versions/1-100/",
     "empty-model": "/p/vision/empty-so-far/",
     "federated": "/p/models/~federated/arbiter-10000~23guest-9999~23host-9998_10000~23model/",
     "compare": "/compare.html",
     "compare-three": "/compare-three.html",
+    "compare-all": "/compare-all.html",
+    "compare-checkpoints": "/compare-checkpoints.html",
     "search": "/search/?q=accuracy+%3E+0.9",
     "search-served": "/search-served.html",
     "search-problem": "/search-problem.html",
     "sign-in": "/sign-in.html",
     "not-found": "/404.html",
 }
+
+
+EVENT = Event(
+    "2", "2026-11-11T17:10:00.000Z", "alias.moved", "ada", "digits", "staging",
+    {"version": 8, "previous": 7},
+)  # fmt: skip
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -90,13 +103,20 @@ def served(tmp_path_factory, renderer):
     """The sample site, the rendered-per-principal pages and the hostile site, over HTTP."""
     folder = tmp_path_factory.mktemp("served")
     source = world()
-    publish.build(source, folder, renderer)
+    building.build(source, folder, renderer)
     who = Who("ada", ())
     for name, page in {
         "home": pages.home_page(HomeView(who, tuple(s for _, s in source.summaries()))),
         "compare": comparing.compare_page(compared(source, "p1", "digits", 4, 8)),
         "compare-three": comparing.compare_page(
             compared(source, "p2", "all-MiniLM-L6-v2", 1, 2, 3)
+        ),
+        "compare-all": comparing.compare_page(
+            replace(compared(source, "p1", "digits", 6, 8), everything=True)
+        ),
+        "compare-checkpoints": comparing.compare_page(mixed(source, 8, -3, -20, 7)),
+        "activity": pages.activity_page(
+            ActivityView(who, (("Vision", EVENT),), ("Vision", "scratch"), "", "/activity?before=1")
         ),
         "search-served": answering.search_page(replace(_answer(source, "vision"), indexes=())),
         "search-problem": answering.search_page(_answer(source, "tag:")),
@@ -105,7 +125,7 @@ def served(tmp_path_factory, renderer):
     }.items():
         (folder / f"{name}.html").write_bytes(renderer.render(page))
     hostile = hostile_world()
-    publish.build(hostile, folder / "hostile-build", renderer)
+    building.build(hostile, folder / "hostile-build", renderer)
     letters = answering.shards(_published(hostile), ["Hostile"])
     search = answering.search_page(SearchView(who, indexes=letters))
     (folder / "hostile-search.html").write_bytes(renderer.render(search))
@@ -188,18 +208,20 @@ def test_hostile_strings_do_nothing(open_page, served):
     page.add_init_script("window.ran = 0; window.alert = () => { window.ran += 1; }")
     folder = served.folder / "p/hostile"
     addresses = ["/hostile.html", "/p/hostile/"]
-    for model in sorted(set(folder.iterdir()) - {folder / "~index", folder / "~federated"}):
+    aside = {folder / name for name in ("~index", "~federated", "~providers")}
+    for model in sorted(set(folder.iterdir()) - aside):
         if model.is_dir():
             below = f"/p/hostile/{model.name}/"
-            versions = [f"{below}2/", f"{below}2/checkpoints/"] if (model / "2").is_dir() else []
+            parts = ("", "checkpoints/", "checkpoints/2/") if (model / "2").is_dir() else ()
+            versions = [f"{below}2/{part}" for part in parts]
             addresses += [below, *versions]
     parties = [
         f"/p/hostile/~federated/{found.name}/" for found in (folder / "~federated").iterdir()
     ]
     compares = [f"/{path.name}" for path in served.folder.glob("hostile-compare-*.html")]
-    assert len(addresses) == 2 + 5 * len(STRINGS)
+    assert len(addresses) == 2 + 6 * len(STRINGS)
     assert len(parties) > 60
-    addresses += [*parties, *compares]
+    addresses += ["/p/hostile/~providers/", *parties, *compares]
     for address in addresses:
         page.goto(served.address + address)
         assert page.evaluate("window.ran") == 0, address
@@ -349,6 +371,70 @@ def test_text_has_enough_contrast(open_page, served, scheme):
     for name, address in PAGES.items():
         page.goto(served.address + address)
         assert page.evaluate(CONTRAST) == [], name
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_no_violation(open_page, served, width):
+    """Every page type meets WCAG 2.2 AA and axe's best practices, as far as a program can tell."""
+    page = open_page("/p/vision/", width)
+    script = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
+    told = []
+    for name, address in PAGES.items():
+        page.goto(served.address + address)
+        page.evaluate(script)
+        for rule in page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]:
+            places = [" ".join(map(str, node["target"])) for node in rule["nodes"][:3]]
+            told.append(f"{name}: {rule['id']}: {places}")
+    assert not told, "\n".join(told)
+
+
+def test_axe_would_tell(open_page):
+    """A picture without words and a field without a label are found."""
+    page = open_page("/p/vision/")
+    page.evaluate("document.querySelector('main').innerHTML += '<img src=\"/x\"><input>'")
+    page.evaluate(Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    assert {"image-alt", "label"} <= {rule["id"] for rule in found}
+
+
+def test_pages_print_whole(open_page, served):
+    """On paper nothing scrolls, and what only a screen can use is left out."""
+    page = open_page("/p/vision/", 794)
+    page.emulate_media(media="print")
+    for name, address in PAGES.items():
+        page.goto(served.address + address)
+        cut = "all => all.filter(e => getComputedStyle(e).overflowX !== 'visible').length"
+        assert page.locator(".scroll").evaluate_all(cut) == 0, name
+        for useless in (".find", ".foot", ".pick .bar", ".tick", ".switch", ".filter"):
+            assert page.locator(f"{useless}:visible").count() == 0, (name, useless)
+
+
+def test_showing_all_and_differences_only(open_page):
+    """The switch is a link that works without scripts and holds the whole selection."""
+    page = open_page("/compare-checkpoints.html", java_script_enabled=False)
+    link = page.get_by_role("link", name="Show all")
+    asked = parse_qs(urlsplit(link.get_attribute("href")).query)
+    assert asked == {
+        "ref": ["Vision/digits@8", "Vision/digits@8:3", "Vision/digits@8:20", "Vision/digits@7"],
+        "all": ["1"],
+    }  # fmt: skip
+
+
+def test_choosing_checkpoints_to_compare(open_page):
+    """The series sends the references of the checkpoints chosen; a row leads to its checkpoint."""
+    page = open_page("/p/vision/digits/8/checkpoints/")
+    assert page.get_by_role("status").inner_text() == "Choose two or more checkpoints"
+    page.get_by_label("Compare checkpoint 3", exact=True).check()
+    page.get_by_label("Compare checkpoint 20", exact=True).check()
+    with page.expect_request("**/compare?*") as asked:
+        page.get_by_role("button", name="Compare", exact=True).click()
+    chosen = parse_qs(urlsplit(asked.value.url).query)["ref"]
+    assert sorted(chosen) == ["Vision/digits@8:20", "Vision/digits@8:3"]
+    page.go_back()
+    page.get_by_role("link", name=":20", exact=True).click()
+    page.wait_for_url("**/p/vision/digits/8/checkpoints/20/")
+    page.get_by_role("link", name="← :19").click()
+    page.wait_for_url("**/p/vision/digits/8/checkpoints/19/")
 
 
 # Search

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 from chalicelib.catalogue import comparing
-from tests.catalogue.catalogue_compare import compared
+from tests.catalogue.catalogue_compare import compared, mixed
 from tests.catalogue.markup import read
 from weighbridge.contract.types import (
     Comparison,
@@ -57,18 +58,91 @@ def test_tensors_say_how_they_changed(source, renderer):
     assert dict(_sections(shrunk)["tensors"].counts) == {"removed": 96}
 
 
-def test_what_is_the_same_is_folded_away(source, renderer):
-    """Equal rows are counted, and listed in a fold where the data is there."""
-    page = comparing.compare_page(compared(source, "p1", "digits", 6, 8))
-    params = _sections(page)["params"]
-    assert params.same == 4
-    assert [row.name for row in params.equal] == ["epochs", "hidden", "lr", "optimizer"]
-    assert [row.name for row in _sections(page)["tensors"].equal] == ["hidden.bias", "output.bias"]
-    view = replace(compared(source, "p1", "digits", 6, 8), facts=(), files=())
-    bare = comparing.compare_page(view)
-    assert _sections(bare)["tensors"].equal == ()
-    assert _sections(bare)["tensors"].same == 2
-    assert b"2 the same" in renderer.render(bare)
+def test_what_is_the_same_is_shown_when_asked_for(source, renderer):
+    """Equal rows are counted; with all of it shown they follow the differences, as far as is known."""
+    view = compared(source, "p1", "digits", 6, 8)
+    params = _sections(comparing.compare_page(view))["params"]
+    assert (params.same, [row.name for row in params.rows]) == (4, ["schedule"])
+    page = comparing.compare_page(replace(view, everything=True))
+    rows = {title: section.rows for title, section in _sections(page).items()}
+    assert [row.name for row in rows["params"]] == [
+        "schedule", "epochs", "hidden", "lr", "optimizer",
+    ]  # fmt: skip
+    assert [r.name for r in rows["tensors"] if r.change == "same"] == ["hidden.bias", "output.bias"]
+    assert not any(cell.differs for row in rows["params"][1:] for cell in row.cells)
+    bare = comparing.compare_page(replace(view, facts=(), files=(), everything=True))
+    assert _sections(bare)["tensors"].left_out == 2
+    assert b"2 more are the same" in renderer.render(bare)
+    assert page.data["total"] == comparing.compare_page(view).data["total"] > 0
+
+
+def test_the_switch_keeps_the_whole_selection(source, renderer):
+    """Every address of the page holds the sides in order, and whether all is shown."""
+    view = compared(source, "p1", "digits", 6, 8, 7)
+    only = comparing.compare_page(view)
+    refs = ["Vision/digits@6", "Vision/digits@8", "Vision/digits@7"]
+
+    def asked(address):
+        return parse_qs(urlsplit(address).query)
+
+    assert asked(only.path) == {"ref": refs}
+    assert asked(only.data["other"]) == {"ref": refs, "all": ["1"]}
+    every = comparing.compare_page(replace(view, everything=True))
+    assert asked(every.path) == {"ref": refs, "all": ["1"]}
+    assert asked(every.data["other"]) == {"ref": refs}
+    assert asked(every.data["reverse"]) == {"ref": refs[::-1], "all": ["1"]}
+    assert asked(every.data["sides"][0].without) == {"ref": refs[1:], "all": ["1"]}
+    for page in (only, every):
+        found = read(renderer.render(page))
+        assert found.problems == []
+        assert page.data["other"] in found.links
+
+
+def test_checkpoints_stand_beside_versions(source, renderer):
+    """A side that is a checkpoint has its own reference, heading, place and relation to the others."""
+    page = comparing.compare_page(mixed(source, 8, -3, -20, 7))
+    assert page.data["names"] == ("@8", "@8:3", "@8:20", "@7")
+    assert [side.path for side in page.data["sides"]] == [
+        "/p/vision/digits/8/", "/p/vision/digits/8/checkpoints/3/",
+        "/p/vision/digits/8/checkpoints/20/", "/p/vision/digits/7/",
+    ]  # fmt: skip
+    assert page.data["lineage"] == (
+        ("Vision/digits@8", "was made from", "Vision/digits@7"),
+        ("Vision/digits@8:3", "is a checkpoint of", "Vision/digits@8"),
+        ("Vision/digits@8:20", "is a checkpoint of", "Vision/digits@8"),
+        ("Vision/digits@8:20", "comes 850 steps after", "Vision/digits@8:3"),
+    )
+    found = read(renderer.render(page))
+    assert found.problems == []
+    assert "ref=Vision%2Fdigits%408%3A20" in page.data["other"]
+    assert b"epoch-20" in renderer.render(page)
+
+
+def test_curves_of_several_versions_lie_over_each_other(source, renderer):
+    """One line per version with a series, a dot per checkpoint; the line behind dots is drawn once."""
+    series = source.checkpoint_list["p1", "digits", 8]
+    source.checkpoint_list["p1", "digits", 6] = tuple(
+        replace(c, version=6, metrics={"accuracy": c.metrics["accuracy"] - 0.1}) for c in series
+    )
+    chart = comparing.compare_page(mixed(source, 6, 8)).data["chart"]
+    assert chart.title == "accuracy by step"
+    assert [line.name for line in chart.lines] == ["@6", "@8"]
+    assert all(line.path for line in chart.lines)
+    chart = comparing.compare_page(mixed(source, -3, -20)).data["chart"]
+    assert [(line.name, bool(line.path)) for line in chart.lines] == [
+        ("@8:3", False), ("@8:20", False), ("@8", True),
+    ]  # fmt: skip
+    chart = comparing.compare_page(mixed(source, 8, -20)).data["chart"]
+    assert [line.name for line in chart.lines] == ["@8", "@8:20"]
+    assert comparing.compare_page(mixed(source, 1, 2)).data["chart"] is None
+    assert b"accuracy by step" in renderer.render(comparing.compare_page(mixed(source, 6, 8)))
+
+
+def test_a_curve_is_of_one_component_and_of_a_metric_that_is_there(source):
+    """Components are not mixed into one line; without the main metric the most common one is drawn."""
+    found = comparing.compare_page(mixed(source, 9, 1)).data["chart"]
+    assert found.title == "loss by step"
+    assert [line.name for line in found.lines] == ["@9 encoder"]
 
 
 def test_equal_versions_have_no_difference(source, renderer):
@@ -93,7 +167,7 @@ def test_up_to_six_sides_each_may_be_left_out(source, renderer):
 def test_lineage_between_the_sides_is_told(source, renderer):
     """A parent and its child among the sides are named."""
     page = comparing.compare_page(compared(source, "p1", "digits", 7, 8))
-    assert page.data["lineage"] == (("Vision/digits@8", "Vision/digits@7"),)
+    assert page.data["lineage"] == (("Vision/digits@8", "was made from", "Vision/digits@7"),)
 
 
 def _metrics(first, second, settings):

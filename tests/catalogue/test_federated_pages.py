@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.catalogue import drain, parties, publish, reading, shelf, slugs
-from chalicelib.catalogue.publish import Change
+from chalicelib.catalogue.changes import Change
 from chalicelib.catalogue.registry_source import RegistrySource
 from chalicelib.registry import changing, models, projects, publishing
 from chalicelib.storage.memory import MemoryBlobs

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from chalicelib.catalogue import comparing, pages, parties, reading
+from chalicelib.catalogue import comparing, pages, parties, reading, series_pages
 from chalicelib.catalogue.pages import Page
 from chalicelib.catalogue.render import CONTENT_SECURITY_POLICY, Renderer, canonical
 from chalicelib.catalogue.views import NO_FACTS, ErrorView, HomeView, SignInView
@@ -44,8 +44,13 @@ def _rich(source):
         "model": pages.model_page(reading.model_view(source, "p1", model)),
         "version": pages.version_page(eighth),
         "encoder": pages.version_page(encoder),
-        "checkpoints": pages.checkpoints_page(reading.checkpoints_view(eighth)),
+        "checkpoints": series_pages.checkpoints_page(reading.checkpoints_view(eighth)),
         "compare": comparing.compare_page(compared(source, "p1", "digits", 4, 8)),
+        "checkpoint": series_pages.point_page(
+            reading.point_view(
+                source, "p1", model, eighth.version, eighth.checkpoints[11], (11, 13)
+            )
+        ),
         "federated": parties.federated_page(
             reading.federated_view(source, "p4", "models", MODEL_ID)
         ),
@@ -57,7 +62,7 @@ def _rich(source):
 
 @pytest.mark.parametrize(
     "name",
-    ["home", "project", "model", "version", "encoder", "checkpoints", "compare", "federated",
+    ["home", "project", "model", "version", "encoder", "checkpoints", "checkpoint", "compare", "federated",
      "party", "sign-in", "not-found"],
 )  # fmt: skip
 def test_pages_are_as_they_were(name, source, renderer):
@@ -135,7 +140,7 @@ def test_the_newest_of_very_many_checkpoints_are_listed(source, renderer):
         for n in range(1, 5001)
     )
     view = reading.version_view(source, "p1", model, source.version("p1", model, 8))
-    data = renderer.render(pages.checkpoints_page(reading.checkpoints_view(view)))
+    data = renderer.render(series_pages.checkpoints_page(reading.checkpoints_view(view)))
     assert b"5,000 checkpoints" in data
     assert b"weighbridge checkpoint ls <bdi>Vision/digits@8</bdi>" in data
     assert len(data) < 300_000

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.catalogue import publish, shelf
-from chalicelib.catalogue.publish import Change
+from chalicelib.catalogue.changes import Change
 from chalicelib.catalogue.searching import index, shards
 from chalicelib.registry.ports import Precondition
 from chalicelib.storage.memory import MemoryBlobs

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib.catalogue import publish, slugs
+from chalicelib.catalogue import building, checking, slugs
 from tests.catalogue.catalogue_world import plain, world
 from tests.catalogue.hostile import STRINGS, hostile_world
 from tests.catalogue.markup import read
@@ -87,9 +87,8 @@ def test_json_beside_each_page(site):
             value = json.loads(beside)
             again = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
             assert again == beside
-            assert value["kind"] == slugs.parse_path(f"/{name[:-10]}").kind.replace(
-                "range", "versions"
-            )
+            kind = slugs.parse_path(f"/{name[:-10]}").kind
+            assert value["kind"] == ("versions" if kind == "range" else kind)
             assert data
     version = json.loads(files["p/vision/digits/8/index.json"])
     assert version["version"]["metrics"]["accuracy"] == 0.975
@@ -104,7 +103,7 @@ def test_many_tensors_lie_in_a_file_of_their_own(tmp_path, source, renderer):
     for count in (200, 201):
         tensors = tuple(tensor(f"block.{n}.weight", 4) for n in range(count))
         source.add_facts("p1", "digits", 1, weights("model.safetensors", tensors))
-        publish.build(source, tmp_path / str(count), renderer)
+        building.build(source, tmp_path / str(count), renderer)
         folder = tmp_path / str(count) / "p/vision/digits/1"
         assert (folder / "tensors.json").exists() == (count > 200)
     index = json.loads((folder / "index.json").read_bytes())
@@ -118,20 +117,20 @@ def test_two_renderings_are_identical(site, tmp_path, renderer):
     """The same data gives the same bytes, at another time and by another renderer."""
     other = world()
     other.clock += 10**9
-    publish.build(other, tmp_path / "again")
+    building.build(other, tmp_path / "again")
     assert _tree(site) == _tree(tmp_path / "again")
 
 
 def test_a_built_folder_follows_the_data(tmp_path, source, renderer):
     """Building again changes only what changed, and removes what is gone."""
     out = tmp_path / "site"
-    publish.build(source, out, renderer)
+    building.build(source, out, renderer)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     del source.versions["p1", "faces", 5]
     source.add_version("p1", "faces", 6, metrics={"top1": 0.9})
     model = source.model_list["p1", "faces"]
     model.aliases["production"] = 6
-    publish.build(source, out, renderer)
+    building.build(source, out, renderer)
     assert not (out / "p/vision/faces/5").exists()
     assert (out / "p/vision/faces/6/index.html").exists()
     untouched = [p for p, at in before.items() if p.exists() and p.stat().st_mtime_ns == at]
@@ -143,7 +142,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path, source, renderer):
     """A folder with other things in it is refused, and nothing of it is touched."""
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InvalidRequest):
-        publish.build(source, tmp_path, renderer)
+        building.build(source, tmp_path, renderer)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -151,8 +150,23 @@ def test_a_foreign_folder_is_left_alone(tmp_path, source, renderer):
 def hostile_site(tmp_path_factory, renderer):
     """Every text of this site is a hostile string."""
     folder = tmp_path_factory.mktemp("hostile")
-    publish.build(hostile_world(), folder, renderer)
+    building.build(hostile_world(), folder, renderer)
     return _tree(folder)
+
+
+class _Files(dict):
+    """A site in memory."""
+
+    def read(self, key):
+        """A file without a time of its own."""
+        return (self[key], 0) if key in self else None
+
+
+def test_hostile_links_lead_somewhere(hostile_site):
+    """Whatever their names, every page is where the links to it say; none is missing or too many."""
+    found = checking.check(_Files(hostile_site), hostile_site.items(), 0, True)
+    assert found.pages > 600
+    assert found.clean, found.broken
 
 
 def test_there_are_sixty_hostile_strings():
@@ -179,17 +193,20 @@ def test_hostile_strings_leave_no_control_character(hostile_site):
 
 def test_hostile_pages_stay_whole(hostile_site):
     """Every hostile model, version and series has its page, and its JSON tells the very string."""
-    versions = [n for n in hostile_site if n.endswith("/2/index.json")]
+    versions = [n for n in hostile_site if n.endswith("/2/index.json") and "checkpoints" not in n]
     assert len(versions) == len(STRINGS)
     labels = {json.loads(hostile_site[n])["version"]["label"] for n in versions}
     assert labels == set(STRINGS)
+    points = [n for n in hostile_site if n.endswith("/2/checkpoints/1/index.json")]
+    names = {json.loads(hostile_site[n])["checkpoint"]["name"] for n in points}
+    assert names == set(STRINGS)
 
 
 def test_an_empty_registry_says_what_to_do(tmp_path, renderer):
     """Without anything the home page names the command that begins."""
     from tests.catalogue.catalogue_world import FakeSource
 
-    publish.build(FakeSource(), tmp_path / "site", renderer)
+    building.build(FakeSource(), tmp_path / "site", renderer)
     assert b"weighbridge push" in (tmp_path / "site/index.html").read_bytes()
 
 
@@ -203,7 +220,7 @@ def test_a_version_with_very_many_files_stays_readable(tmp_path, source, rendere
     """A thousand files are cut to what a page can bear, with the command for the rest."""
     files = [plain(f"shard-{n:05d}.bin", 10**9) for n in range(1000)]
     source.add_facts("p1", "digits", 1, *files)
-    publish.build(source, tmp_path / "site", renderer)
+    building.build(source, tmp_path / "site", renderer)
     data = (tmp_path / "site/p/vision/digits/1/index.html").read_bytes()
     assert len(data) < MOST
     assert b"500 more files" in data

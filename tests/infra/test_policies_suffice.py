@@ -260,7 +260,7 @@ def whole_life(made):
     sides = [
         versions.of_model(stores, record, references.VersionSelector("number", n)) for n in (1, 2)
     ]
-    compare.compare(stores, sides)
+    compare.compare(stores, [compare.Side(side) for side in sides])
     manifest = sides[0].version.manifest
     files = versions.files(stores, record.project_id, manifest)
     wanted = DownloadRequest(tuple(entry.blob for entry in files))

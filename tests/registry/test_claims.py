@@ -111,7 +111,7 @@ def shown(stores, number):
 
 def difference(stores, *numbers):
     """What differs between the tensors of versions: name to change, and how many are the same."""
-    found = compare.compare(stores, [record(stores, n) for n in numbers])
+    found = compare.compare(stores, [compare.Side(record(stores, n)) for n in numbers])
     section = next(s for s in found.sections if s.title == "tensors")
     return {d.name: d.change for d in section.differences}, section.same, section
 

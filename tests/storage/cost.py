@@ -152,7 +152,8 @@ def measure(stores):
         lambda: promoting.promote(stores, by, last, Promotion(key_of("promote"))),
         "begin and commit of a version; no byte is copied",
     )
-    run("compare two versions", lambda: compare.compare(stores, [found, found]))
+    side = compare.Side(found)
+    run("compare two versions", lambda: compare.compare(stores, [side, side]))
     aliases.remove(stores, by, *WHERE, "production")
     run("delete a version", lambda: changing.delete(stores, by, *WHERE, selector))
     tokens.bootstrap(stores, "wb_id_" + "s" * 32)

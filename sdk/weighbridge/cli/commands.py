@@ -42,11 +42,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "diff",
         "read",
-        "Compare two to six versions, differences first.",
+        "Compare two to six versions or checkpoints, differences first.",
         "comparing:diff",
         (
             "weighbridge diff vision/digits@1 vision/digits@production",
             "weighbridge diff vision/digits@1 vision/digits@2 --only metrics --json",
+            "weighbridge diff vision/digits@1:1 vision/digits@1:best=accuracy vision/digits@2",
         ),
         notes="The exit code is 0 if they are equal and 1 if they differ, as with diff(1).",
     ),
@@ -295,6 +296,32 @@ COMMANDS: tuple[Command, ...] = (
         "serving:serve",
         ("weighbridge serve", "weighbridge serve --port 8080 --data registry-data"),
         notes="Needs the extra `local`: pip install 'weighbridge[local]'.",
+    ),
+    Command(
+        "site build",
+        "connect",
+        "Render all pages into a folder, for any web server.",
+        "sites:build",
+        (
+            "weighbridge site build --out public",
+            "weighbridge site build --out public --data registry-data",
+        ),
+        notes="Reads the data folder of a `serve` that is not running; or, without --data, the registry "
+        "that WEIGHBRIDGE_CATALOG and the other settings in the environment name. Search and home show "
+        "everything, so publish the folder only to who may read all projects.",
+    ),
+    Command(
+        "site check",
+        "connect",
+        "Look for missing, stale and stray pages, and for links that lead nowhere.",
+        "sites:check",
+        (
+            "weighbridge site check",
+            "weighbridge site check --repair",
+            "weighbridge site check --out public --json",
+        ),
+        notes="The exit code is 1 if anything is wrong. Reads what `site build` reads. A page that is "
+        "rendered while the check goes on is not wrong.",
     ),
     Command(
         "version",

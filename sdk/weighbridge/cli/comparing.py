@@ -1,5 +1,6 @@
-"""`diff`: versions side by side, differences first."""
+"""`diff`: versions and checkpoints side by side, differences first."""
 
+import dataclasses
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,10 @@ LONGEST = 60
 def diff_arguments(parser: ArgumentParser) -> None:
     """Arguments of `diff`."""
     parser.add_argument(
-        "refs", metavar="REF", nargs="+", help="two to six versions (without @: the latest)"
+        "refs",
+        metavar="REF",
+        nargs="+",
+        help="two to six versions or checkpoints (without @: the latest)",
     )
     parser.add_argument(
         "--only",
@@ -31,10 +35,10 @@ def diff_arguments(parser: ArgumentParser) -> None:
 
 
 def diff(args: Namespace, context: Context) -> int:
-    """Compares versions; 1 if they differ."""
+    """Compares versions and checkpoints; 1 if they differ."""
     if not 2 <= len(args.refs) <= 6:
-        raise InvalidRequest(f"diff compares 2 to 6 versions, not {len(args.refs)}")
-    refs = [str(targets.versioned(text)) for text in args.refs]
+        raise InvalidRequest(f"diff compares 2 to 6 versions or checkpoints, not {len(args.refs)}")
+    refs = [str(targets.pinpointed(text)) for text in args.refs]
     with context.registry(args) as registry:
         found = registry.client.compare(*refs)
     wanted = args.only or SECTIONS
@@ -42,7 +46,7 @@ def diff(args: Namespace, context: Context) -> int:
     different = any(section.differences for section in sections)
     screen = context.screen
     if args.json:
-        shown = types.Comparison(found.references, found.versions, sections)
+        shown = dataclasses.replace(found, sections=sections)
         screen.json({"equal": not different, **codec.encode(shown)})
     else:
         _show(screen, found.references, sections)

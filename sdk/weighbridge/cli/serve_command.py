@@ -57,7 +57,7 @@ def server_root() -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until a signal comes; answers the server's exit code."""
-    words, env = command(args), _environment()
+    words, env = command(args), environment()
     with _Forwarding() as forwarding:
         ours, theirs = socket.socketpair()
         with ours:
@@ -91,7 +91,8 @@ def command(args: argparse.Namespace) -> list[str]:
     return words
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What a program of the server needs to find its modules."""
     roots = [str(server_root()), str(Path(weighbridge.__file__).resolve().parents[1])]
     if before := os.environ.get("PYTHONPATH"):
         roots.append(before)

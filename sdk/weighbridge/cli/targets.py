@@ -39,6 +39,12 @@ def versioned(text: str) -> Reference:
     return Reference(ref.project, ref.model, ref.version or LATEST)
 
 
+def pinpointed(text: str) -> Reference:
+    """A version (the latest unless named), or a checkpoint."""
+    ref = references.parse(text)
+    return Reference(ref.project, ref.model, ref.version or LATEST, ref.checkpoint)
+
+
 def checkpoint(text: str) -> Reference:
     """A checkpoint: the last unless named, of the latest version unless named."""
     ref = references.parse(text)

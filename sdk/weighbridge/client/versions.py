@@ -155,7 +155,8 @@ class Versions(Session):
         return self.call(types.VersionFacts, "GET", *_at(project, model, version), "facts")
 
     def compare(self, *refs: str) -> types.Comparison:
-        """Two or more versions (`project/model@selector`) side by side, differences only."""
+        """Two to six versions (`project/model@selector`) and checkpoints (`…:selector`) side by side,
+        differences only."""
         return self.call(types.Comparison, "GET", "compare", query={"ref": refs})
 
 

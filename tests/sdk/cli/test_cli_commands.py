@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -195,6 +196,13 @@ def test_diff_compares_versions_in_the_order_given(line):
     assert line.client.requests == [("compare", "vision/digits@latest", "vision/digits@=1.0.0")]
 
 
+def test_diff_takes_checkpoints_too(line):
+    """Each side may be a version or a checkpoint; a reference without a version means the latest."""
+    assert line.run("diff", "vision/digits:best=f1", "vision/digits@1:3", "vision/digits@2") == 1
+    asked = ("vision/digits@latest:best=f1", "vision/digits@1:3", "vision/digits@2")
+    assert line.client.requests == [("compare", *asked)]
+
+
 def test_login_checks_then_stores(line, folder):
     """The token is tried first; the file is readable by its owner only; nothing prints the token."""
     ca = folder / "ca.pem"
@@ -297,6 +305,19 @@ def test_serve_is_handed_over_with_its_arguments(line, monkeypatch):
     monkeypatch.setattr("weighbridge.cli.serve_command.run", lambda args: asked.append(args) or 3)
     assert line.run("serve", "--port", "0", "--data", "here") == 3
     assert (asked[0].port, asked[0].data) == ("0", "here")
+
+
+def test_site_is_handed_over_with_absolute_paths(line, monkeypatch):
+    """The exit code is that of the server's program; what is left out is left to it."""
+    asked = []
+    monkeypatch.setattr("weighbridge.cli.sites.run", lambda words: asked.append(words) or 1)
+    assert line.run("site", "check", "--repair", "--json") == 1
+    assert line.run("site", "build", "--out", "public", "--data", "/srv/data") == 1
+    here = Path.cwd()
+    assert asked == [
+        ["check", "--repair", "--json"], ["build", f"--out={here}/public", "--data=/srv/data"],
+    ]  # fmt: skip
+    assert line.run("site", "build") == 2
 
 
 def test_an_inbox_grant_can_be_evaluated_by_a_shell(line):

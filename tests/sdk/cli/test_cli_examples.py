@@ -12,8 +12,18 @@ from weighbridge.cli.main import overview
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
 EXAMPLES = [(c, example) for c in commands.COMMANDS for example in c.examples]
-BLOCKING = ("serve", "proxy", "edge import", "geti ls", "geti show", "geti import")
-"""These run until they are stopped, or speak with another server, so their examples are only parsed here."""
+BLOCKING = (
+    "serve",
+    "proxy",
+    "edge import",
+    "geti ls",
+    "geti show",
+    "geti import",
+    "site build",
+    "site check",
+)
+"""These run until they are stopped, or speak with another server or with the data of one, so their examples
+are only parsed here."""
 TREES = ("fate import", "fate sync", "fate restore-checkpoints", "fate upload")
 """These need a store that takes their files: tests/e2e/test_fate_import.py and tests/fate/test_flow1.py run
 them."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from weighbridge.contract.types.checkpoints import Checkpoint
 from weighbridge.contract.types.versions import Version
 
 
@@ -26,8 +27,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two or more versions side by side, differences only."""
+    """Two or more versions and checkpoints side by side, differences only.
+
+    `versions` are the sides, or what they are checkpoints of; `checkpoints`, per side, None where the
+    side is a version, is empty where all are. Metrics, tags, files and tensors are the checkpoint's;
+    params, attributes and provenance its version's.
+    """
 
     references: tuple[str, ...]
     versions: tuple[Version, ...]
     sections: tuple[Section, ...]
+    checkpoints: tuple[Checkpoint | None, ...] = ()
