@@ -124,8 +124,18 @@ class SeaweedFS:
         """Returns when S3 takes and gives objects; else raises, and leaves nothing running."""
         if self._guard:
             raise RuntimeError("already started")
-        weed = _program()
         deadline = time.monotonic() + seconds
+        for last in (False, False, True):
+            try:
+                self._start(deadline)
+                break
+            except Unavailable as error:
+                # Another program took a port between our look at it and our listening there.
+                if last or "address already in use" not in error.message:
+                    raise
+
+    def _start(self, deadline: float) -> None:
+        weed = _program()
         conf = self._data / "conf"
         for folder in (conf, self._data / "volumes", self._data / "filer"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -482,3 +482,23 @@ def test_announcements_become_facts(body, facts):
     assert webhook.objects(body | {"message": {"new_entry": ENTRY | {"is_directory": True}}}) == []
     assert webhook.objects(body | {"message": {}}) == []
     assert webhook.objects(body | {"message": "text"}) == []
+
+
+def test_a_port_that_another_takes_meanwhile_is_replaced(tmp_path, monkeypatch):
+    """Between choosing a port and listening there, somebody else may be faster."""
+    chosen = []
+    choose = seaweed_files.choose_ports
+    with socket.create_server(("127.0.0.1", 0)) as faster:
+
+        def late(*given):
+            found = choose(*given)
+            if not chosen:
+                found["s3"] = faster.getsockname()[1]
+            chosen.append(found)
+            return found
+
+        monkeypatch.setattr(seaweed_files, "choose_ports", late)
+        with SeaweedFS(tmp_path / "store", access_key="a" * 16, secret_key="s" * 32) as store:
+            assert store.running
+            assert store.ports["s3"] != faster.getsockname()[1]
+    assert len(chosen) == 2

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from weighbridge.transfer.memory import Memory
 from weighbridge.transfer.tally import Tally
 
 _SPOILS = 2
+SAME_SECOND = 1.05
+"""SeaweedFS keeps a part that is sent again beside the old one, and dates both to the second: which of
+two parts of one second counts is chance. So what replaces a wrong copy comes a second later."""
 _LAST = 100
 """Of very many parts that are known, the first ones and so many of the last are told."""
 
@@ -80,6 +84,8 @@ class Multiparts:
         self._again = again
         self._sendonly: set[tuple[Path, int]] = set()
         self._refused: set[tuple[Path, int]] = set()
+        self._copied: dict[tuple[Path, int], float] = {}
+        """When a copy ended that is not what was wanted."""
         self._spoils: Counter[Path] = Counter()
         self.crew = crew
         self.memory = Memory()
@@ -188,6 +194,8 @@ class Multiparts:
             if upload.gone or (upload.expired and chunk.data is None):
                 upload.stale = True
                 return
+            if copied := self._copied.pop((upload.path, number), 0.0):
+                self.crew.pause(max(0.0, copied + SAME_SECOND - time.monotonic()))
             if store.put(self._client.pool, request, chunk, self.crew, sent) == "done":
                 self._tally.part(key, number, item.part.size)
             else:
@@ -206,6 +214,8 @@ class Multiparts:
         upload.stale = True
         upload.expired = upload.expired or outcome == "again"
         # A second refusal is no expired address any more.
+        if outcome == "send":
+            self._copied[part] = time.monotonic()
         if outcome == "send" or part in self._refused:
             self._sendonly.add(part)
         self._refused.add(part)

@@ -9,6 +9,7 @@ import pytest
 from chalicelib.storage.s3 import S3Blobs
 from infra.embedded.seaweed import REGION
 from tests.e2e.embedded import serving
+from tests.e2e.served import until
 from tests.infra.asking import over_http
 
 pytestmark = pytest.mark.real
@@ -40,6 +41,9 @@ def test_site_is_built_checked_and_repaired(tmp_path):
         serving.run(served.env, "checkpoint", "push", "vision/digits@1", str(weights), "--step", "5",
                     cwd=tmp_path)  # fmt: skip
         env = served.env
+        pages = store(served)
+        # A fresh server puts its styles there by its first sweep, this page last.
+        until(lambda: pages.list("404.html").heads)
         code, _, said = site(env, "check", f"--data={data}")
         assert (code, "is being served already" in said) == (7, True)
     code, told, said = site(env, "check", f"--data={data}")
