@@ -70,10 +70,22 @@ class Killer:
             self._under_way -= 1
 
 
+_OTHERS: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others():
+    """Servers of other tests in this process may still have threads: nobody here waits for those."""
+    _OTHERS.clear()
+    _OTHERS.update(threading.enumerate())
+
+
 def _settle() -> None:
     """Waits until the server has dealt with all that a killed client left in its sockets."""
     deadline = time.monotonic() + 30
-    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+    while any(
+        "process_request_thread" in thread.name for thread in {*threading.enumerate()} - _OTHERS
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
