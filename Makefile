@@ -49,32 +49,13 @@ help:  ## what can be made
 	$(subst $(BIN),.venv-training/bin,$(PIP)) torch==$(TORCH)
 	touch $@
 
-.venv-flow%: .venv-flow%/.ready ;
-.venv-flow%/.ready: requirements-flow%.lock
+# The real clients of the doors, each in an environment of its own.
+CLIENTS := .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow .venv-geti
+$(CLIENTS): .venv-%: .venv-%/.ready ;
+$(CLIENTS:%=%/.ready): .venv-%/.ready: requirements-%.lock
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
-	test -x .venv-flow$*/bin/pip || $(PYTHON) -m venv .venv-flow$*
-	$(subst $(BIN),.venv-flow$*/bin,$(PIP)) --no-deps --require-hashes -r $<
-	touch $@
-
-.venv-forml: .venv-forml/.ready
-.venv-forml/.ready: requirements-forml.lock
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
-	test -x .venv-forml/bin/pip || $(PYTHON) -m venv .venv-forml
-	$(subst $(BIN),.venv-forml/bin,$(PIP)) --no-deps --require-hashes -r $<
-	touch $@
-
-.venv-kubeflow: .venv-kubeflow/.ready
-.venv-kubeflow/.ready: requirements-kubeflow.lock
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
-	test -x .venv-kubeflow/bin/pip || $(PYTHON) -m venv .venv-kubeflow
-	$(subst $(BIN),.venv-kubeflow/bin,$(PIP)) --no-deps --require-hashes -r $<
-	touch $@
-
-.venv-geti: .venv-geti/.ready
-.venv-geti/.ready: requirements-geti.lock
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash infra/system.sh "$(PYTHON)"
-	test -x .venv-geti/bin/pip || $(PYTHON) -m venv .venv-geti
-	$(subst $(BIN),.venv-geti/bin,$(PIP)) --no-deps --require-hashes -r $<
+	test -x .venv-$*/bin/pip || $(PYTHON) -m venv .venv-$*
+	$(subst $(BIN),.venv-$*/bin,$(PIP)) --no-deps --require-hashes -r $<
 	touch $@
 
 system:  ## the Debian packages that the tests need
@@ -83,8 +64,7 @@ system:  ## the Debian packages that the tests need
 demo: .venv  ## train, push, index and show sample models (ONCE=1: check and end)
 	$(BIN)/python -m infra.demo $(if $(ONCE),--once,)
 
-ENVIRONMENTS := .venv .venv-ministack .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow \
-	.venv-geti
+ENVIRONMENTS := .venv .venv-ministack .venv-training $(CLIENTS)
 
 test: $(ENVIRONMENTS) system  ## every test, browser and real servers included
 	$(PYTEST) -m "not long" --no-skips -n $(WORKERS) --dist loadfile \
@@ -141,4 +121,4 @@ lock: .venv  ## write the lock files anew
 		-o requirements-geti.lock
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-ministack .venv-bench .venv-training .venv-flow1 .venv-flow2 .venv-forml .venv-kubeflow .venv-geti .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(ENVIRONMENTS) .venv-bench .local vendor build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

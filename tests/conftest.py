@@ -2,7 +2,14 @@
 
 import pytest
 
-SLOW = ("tests/training/", "tests/e2e/", "tests/storage/", "tests/infra/", "tests/indexing/")
+SLOW = (
+    "tests/training/",
+    "tests/e2e/",
+    "tests/storage/",
+    "tests/faults/",
+    "tests/infra/",
+    "tests/indexing/",
+)
 """Folders whose files take long; of the first ones most."""
 
 

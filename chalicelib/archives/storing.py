@@ -5,7 +5,7 @@ store verifies the SHA-256 of what arrives, and bytes that the project holds are
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class Keeper:
         sha1 = hashlib.sha1(usedforsecurity=False)
         listed: list[StoredPart] = []
         try:
-            for data in _pieces(source, step):
+            for data in streams.pieces(source, step):
                 whole.update(data)
                 if self._sha1:
                     sha1.update(data)
@@ -152,19 +152,3 @@ class Keeper:
 def _same_size(path: str, announced: int, size: int) -> None:
     if announced != size:
         raise IntegrityError(f"{path[:200]!r} has {size} bytes, not the {announced} announced")
-
-
-def _pieces(source: Iterable[bytes], step: int) -> Iterator[bytearray]:
-    """The same bytes in pieces of `step`, the last one shorter."""
-    piece = bytearray()
-    for block in source:
-        view = memoryview(block)
-        while view:
-            room = step - len(piece)
-            piece += view[:room]
-            view = view[room:]
-            if len(piece) == step:
-                yield piece
-                piece = bytearray()
-    if piece:
-        yield piece

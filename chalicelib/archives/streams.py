@@ -163,3 +163,19 @@ class ObjectWriter:
         if self._upload:
             with suppress(RegistryError):  # what is left then, the sweep ends
                 self._blobs.abort_multipart(self.key, self._upload)
+
+
+def pieces(source: Iterable[bytes], size: int) -> Iterator[bytearray]:
+    """The same bytes in pieces of `size`, the last one shorter."""
+    piece = bytearray()
+    for block in source:
+        view = memoryview(block)
+        while view:
+            room = size - len(piece)
+            piece += view[:room]
+            view = view[room:]
+            if len(piece) == size:
+                yield piece
+                piece = bytearray()
+    if piece:
+        yield piece

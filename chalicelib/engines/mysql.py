@@ -9,13 +9,14 @@ import base64
 import binascii
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pymysql
 from pymysql.constants import ER
 
+from chalicelib.archives import streams
 from chalicelib.engines.addresses import Address
 from chalicelib.engines.ports import Place, Source
 from weighbridge.contract.errors import (
@@ -117,7 +118,7 @@ class MySqlEngine:
             f"INSERT INTO {table} (f_create_time, f_update_time, f_size, f_content, "  # noqa: S608
             f"f_slice_index, {names}) VALUES (%s, %s, %s, %s, %s{', %s' * len(values)})"
         )
-        for index, data in enumerate(_slices(source.blocks())):
+        for index, data in enumerate(streams.pieces(source.blocks(), SLICE)):
             text = base64.b64encode(pickled(data)).decode("ascii")
             now = int(time.time() * 1000)
             row = (now, now, len(text) + _PYTHON_STR, text, index, *values)
@@ -236,21 +237,6 @@ def _rows(place: Place) -> tuple[str, str, tuple[str, ...]]:
 
 def _taken(place: Place) -> AlreadyExists:
     return AlreadyExists(f"the store has an archive of {place} already; force_update replaces it")
-
-
-def _slices(blocks: Iterable[bytes]) -> Iterator[bytearray]:
-    held = bytearray()
-    for block in blocks:
-        view = memoryview(block)
-        while view:
-            room = SLICE - len(held)
-            held += view[:room]
-            view = view[room:]
-            if len(held) == SLICE:
-                yield held
-                held = bytearray()
-    if held:
-        yield held
 
 
 def pickled(data: bytes | bytearray) -> bytes:

@@ -257,8 +257,9 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
         objects.append(str(known.doc["table"]))
     stores.blobs.delete(objects)
     try:
-        stores.table.write(Delete(key, (Equal("rev", rev),)))
-        stores.table.write(Delete(keys.facts(project_id, blob)))
+        # Both or none: facts without their blob would be looked for by nobody.
+        gone = Delete(key, (Equal("rev", rev),))
+        stores.table.transact([gone, Delete(keys.facts(project_id, blob))])
     except ConditionFailed:
         return True  # pushed again meanwhile, under a new object; the part list is that one's too
     parts.drop_list(stores, project_id, blob)

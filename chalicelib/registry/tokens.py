@@ -27,6 +27,7 @@ from weighbridge.contract.errors import (
     NotFound,
     TooLarge,
     Unauthenticated,
+    Unavailable,
 )
 from weighbridge.contract.types import (
     VERBS,
@@ -197,7 +198,8 @@ def _good(stores: Stores, item: Item) -> Principal:
     if token.expires and epoch(token.expires) <= now:
         raise Unauthenticated(f"the token {token.id} expired on {token.expires[:10]}")
     if int(item.attrs.get("n", 0)) < now - TOUCH_SECONDS:
-        with suppress(ConditionFailed):
+        # Revoked meanwhile, or not written down this time: the request goes on.
+        with suppress(ConditionFailed, Unavailable):
             stores.table.write(Update(item.key, set={"n": int(now)}, condition=(Present(),)))
     return Principal(f"token:{token.name}", token.scopes, token.id, token.expires)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from weighbridge.contract import codec, edge, types
+from weighbridge import packages
+from weighbridge.contract import edge, types
 from weighbridge.contract.errors import (
     Forbidden,
     IntegrityError,
@@ -256,7 +257,7 @@ def _one(
             model, target, as_name=_file_name(record), attributes=attributes, metrics=metrics,
             package=own, provenance=types.Provenance(), fingerprints=False, stats=False, wait=0,
         )  # fmt: skip
-    _verified(registry.client.package(project, own), own, digest, bytes_, attributes)
+    packages.check(registry.client, project, own, digest, bytes_, attributes, "the record")
     return Copied(own, name, version, "copied", done.reference, bytes_)
 
 
@@ -264,17 +265,6 @@ def _file_name(record: Mapping[str, Any]) -> str:
     last = str(record.get("file_url") or "").rpartition("/")[2]
     safe = "".join(c for c in last if c.isprintable() and c not in '\\:*?"<>|').strip()
     return safe if safe not in ("", ".", "..") else "model.zip"
-
-
-def _verified(
-    found: types.Version, own: str, digest: str, size: int, attributes: Mapping[str, Any]
-) -> None:
-    package = found.package
-    if package is None or (package.id, package.sha256, package.size) != (own, digest, size):
-        raise IntegrityError("the registry holds another package than the one that was fetched")
-    for name, value in attributes.items():
-        if found.attributes.get(name) != codec.encode(value):
-            raise IntegrityError(f"the registry holds another {name} than the record has")
 
 
 def _again(

@@ -4,14 +4,14 @@ The server is only read. What is there already is left alone, so an import can b
 looked through before it is kept, and compared with what the registry holds afterwards.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from weighbridge.contract import codec, edge, geti, types
+from weighbridge import packages as kept
+from weighbridge.contract import edge, geti, types
 from weighbridge.contract.errors import IntegrityError, NotFound, RegistryError
 from weighbridge.contract.geti import Found, Project
 from weighbridge.geti import packages
@@ -19,7 +19,6 @@ from weighbridge.geti.source import Source
 from weighbridge.registry import Registry
 
 Outcome = Literal["imported", "there", "failed"]
-_BLOCK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +96,12 @@ def _one(
             return _there(one, there)
         attributes, metrics = geti.described(one)
         attributes[geti.CONTENT] = content
-        digest, size = _digest(path), path.stat().st_size
+        digest, size = kept.sha256_of(path), path.stat().st_size
         done = registry.push(
             model, path, attributes=attributes, metrics=metrics, package=own,
             provenance=types.Provenance(), fingerprints=False, stats=False, wait=0,
         )  # fmt: skip
-    _verified(registry.client.package(project, own), own, digest, size, attributes)
+    kept.check(registry.client, project, own, digest, size, attributes, "Geti")
     return Imported(own, name, one.project.name, "imported", done.reference, size)
 
 
@@ -110,22 +109,3 @@ def _there(one: Found, there: types.Version) -> Imported:
     reference = f"{there.project}/{there.model}@{there.number}"
     size = there.package.size if there.package else 0
     return Imported(one.model.id, one.model.name, one.project.name, "there", reference, size)
-
-
-def _digest(path: Path) -> str:
-    whole = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            whole.update(block)
-    return whole.hexdigest()
-
-
-def _verified(
-    kept: types.Version, own: str, digest: str, size: int, attributes: dict[str, Any]
-) -> None:
-    package = kept.package
-    if package is None or (package.id, package.sha256, package.size) != (own, digest, size):
-        raise IntegrityError("the registry holds another package than the one that was fetched")
-    for name, value in attributes.items():
-        if kept.attributes.get(name) != codec.encode(value):
-            raise IntegrityError(f"the registry holds another {name} than Geti has")
