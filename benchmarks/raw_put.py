@@ -2,21 +2,26 @@
 
     python -m benchmarks.raw_put multipart FILE     one file in parts, over 8 connections
     python -m benchmarks.raw_put loop FOLDER        every file of a folder by a PUT, over 8 connections
+    python -m benchmarks.raw_put verified FOLDER    the same with SHA-256 and `If-None-Match`, as ours ask
 
 The store is given by `BENCH_ENDPOINT`, `BENCH_BUCKET`, `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. URLs
 are signed before the clock starts; completing the upload is inside. Prints JSON.
 """
 
+import hashlib
 import http.client
 import json
 import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import local
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,13 +40,19 @@ class Sender:
         self._where = urlsplit(endpoint)
         self._local = local()
 
-    def put(self, url: str, size: int, blocks: Iterable[bytes]) -> str:
+    def put(
+        self,
+        url: str,
+        size: int,
+        blocks: Iterable[bytes],
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
         """Sends one body; answers its entity tag."""
         connection = getattr(self._local, "connection", None)
         if connection is None:
             host, port = self._where.hostname or "", self._where.port or 80
             connection = self._local.connection = http.client.HTTPConnection(host, port)
-        connection.request("PUT", url, blocks, {"Content-Length": str(size)})
+        connection.request("PUT", url, blocks, {"Content-Length": str(size), **more})
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:
@@ -95,26 +106,37 @@ def multipart(s3: Any, sender: Sender, bucket: str, file: Path) -> float:
     return time.monotonic() - began
 
 
-def loop(s3: Any, sender: Sender, bucket: str, folder: Path) -> float:
-    """Seconds for every file of a folder."""
+def loop(s3: Any, sender: Sender, bucket: str, folder: Path, *, verify: bool = False) -> float:
+    """Seconds for every file of a folder. With `verify` the store checks each file's SHA-256, which was
+    computed before the clock starts, and that the key is new."""
     prefix = uuid.uuid4().hex
-    files = sorted(folder.iterdir())
-    urls = [signed(s3, "put_object", Bucket=bucket, Key=f"raw/{prefix}/{f.name}") for f in files]
+    asked = []
+    for file in sorted(folder.iterdir()):
+        key, more = f"raw/{prefix}/{file.name}", {}
+        signing = {"Bucket": bucket, "Key": key}
+        if verify:
+            digest = b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
+            signing |= {"ChecksumSHA256": digest, "IfNoneMatch": "*"}
+            more = {"x-amz-checksum-sha256": digest, "if-none-match": "*"}
+        asked.append((file, signed(s3, "put_object", **signing), more))
 
-    def one(pair: tuple[Path, str]) -> str:
-        data = pair[0].read_bytes()
-        return sender.put(pair[1], len(data), [data])
+    def one(item: tuple[Path, str, dict[str, str]]) -> str:
+        file, url, more = item
+        data = file.read_bytes()
+        return sender.put(url, len(data), [data], more)
 
     began = time.monotonic()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        list(pool.map(one, zip(files, urls, strict=True)))
+        list(pool.map(one, asked))
     return time.monotonic() - began
 
 
 def main() -> None:
     """Does what the command line says."""
     endpoint, bucket = os.environ["BENCH_ENDPOINT"], os.environ["BENCH_BUCKET"]
-    ways: dict[str, Callable[..., float]] = {"multipart": multipart, "loop": loop}
+    ways: dict[str, Callable[..., float]] = {
+        "multipart": multipart, "loop": loop, "verified": partial(loop, verify=True),
+    }  # fmt: skip
     s3 = client(endpoint)
     seconds = ways[sys.argv[1]](s3, Sender(endpoint), bucket, Path(sys.argv[2]))
     print(json.dumps({"seconds": seconds}))

@@ -219,6 +219,8 @@ def small(bench: Bench, kind: str) -> None:
             with bench.target(kind) as target:
                 command = [sys.executable, "-m", "benchmarks.raw_put", "loop", str(folder)]
                 runs.run(command, target.store_env(), found["raw presigned loop"])
+                command[3] = "verified"
+                runs.run(command, target.store_env(), found["raw presigned loop, verified"])
                 bench.ours(target, work / f"c{number}", "push", "s/m", folder, found["ours"])
             section = {"files": cases.SMALL_FILES, "cases": _documents(found)}
             bench.save(f"small/{kind}", section | {"rounds": number + 1})
