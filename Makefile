@@ -14,7 +14,7 @@ STAGE ?= dev
 # The CPU build where pip knows one (find-links, an extra index), else what the index has.
 TORCH ?= 2.13.0
 
-.PHONY: help demo test test-long unit check format system openapi bundle bench deploy deploy-local lock clean
+.PHONY: help demo test test-long unit check format system openapi bundle bench deploy destroy deploy-local lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -96,6 +96,9 @@ bench: .venv .venv-bench .venv-training  ## the benchmarks: cold start, transfer
 
 deploy: .venv  ## package, and deploy to AWS with the credentials of this shell (STAGE=dev)
 	$(BIN)/python -m infra.deploy --stage $(STAGE) $(ARGS)
+
+destroy: .venv  ## delete a stack that holds nothing (STAGE=dev ARGS=--with-data: and what it holds)
+	$(BIN)/python -m infra.destroy --stage $(STAGE) $(ARGS)
 
 deploy-local: .venv .venv-ministack  ## the same to emulated AWS, served until Ctrl-C
 	$(BIN)/python -m tests.e2e.aws_stack

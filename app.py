@@ -13,6 +13,7 @@ from chalicelib.api import (
     facades,
     federated,
     models,
+    observing,
     pages,
     projects,
     providers,
@@ -22,6 +23,8 @@ from chalicelib.api import (
 
 app = Chalice(app_name="weighbridge")
 app.log.setLevel("INFO")
+
+app.register_middleware(observing.http, "http")
 
 # Forms travel as they are: their files are no text.
 app.api.binary_types.append("multipart/form-data")
@@ -33,15 +36,17 @@ for module in (
 facades.register(app)
 
 
-def _each(event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:
+def _each(kind: str, event: SQSEvent, handle: Any) -> dict[str, list[dict[str, str]]]:
     """Handles each message; only those that failed come back (partial batch failure)."""
     failed = []
     for record in event:
+        identifier = record.to_dict()["messageId"]
         try:
-            handle(json.loads(record.body))
+            with observing.message(kind, identifier):
+                handle(json.loads(record.body))
         except Exception:
             app.log.exception("message failed: %s", record.body[:1000])
-            failed.append({"itemIdentifier": record.to_dict()["messageId"]})
+            failed.append({"itemIdentifier": identifier})
     return {"batchItemFailures": failed}
 
 
@@ -53,7 +58,12 @@ def index_object(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     from chalicelib.indexing import objects
     from chalicelib.wiring import stores
 
-    return _each(event, lambda body: objects.look(stores(), body["detail"]["object"]["key"]))
+    def look(body: dict[str, Any]) -> None:
+        key = body["detail"]["object"]["key"]
+        observing.about(key.partition("/")[2].partition("/")[0])  # of an inbox by name, else by id
+        objects.look(stores(), key)
+
+    return _each("index_object", event, look)
 
 
 @app.on_sqs_message(
@@ -64,7 +74,10 @@ def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     from chalicelib.catalogue import drain
     from chalicelib.wiring import stores
 
-    return _each(event, lambda body: drain.project(stores(), body["project"]))
+    def render(body: dict[str, Any]) -> None:
+        drain.project(stores(), observing.about(body["project"]))
+
+    return _each("render_pages", event, render)
 
 
 @app.on_sqs_message(
@@ -76,10 +89,12 @@ def archive(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     from chalicelib.wiring import stores
 
     facades.know_jobs()
-    return _each(
-        event,
-        lambda body: jobs.work(stores(), body["project"], body["job"], body.get("share", "")),
-    )
+
+    def work(body: dict[str, Any]) -> None:
+        project = observing.about(body["project"])
+        jobs.work(stores(), project, body["job"], body.get("share", ""))
+
+    return _each("archive", event, work)
 
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))
@@ -91,9 +106,10 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     from chalicelib.indexing import repair
     from chalicelib.wiring import stores
 
-    report = asdict(repair.run(stores()))
-    report.pop("settled"), report.pop("waiting")
-    drain.everything(stores())
-    publish.publish_static(stores().site)
+    with observing.message("sweep", event.to_dict().get("id", "")):
+        report = asdict(repair.run(stores()))
+        report.pop("settled"), report.pop("waiting")
+        drain.everything(stores())
+        publish.publish_static(stores().site)
     app.log.info("sweep %s", json.dumps(report))
     return report

@@ -13,6 +13,7 @@ from weighbridge.contract.geti_access import Access
 
 Anonymous = Literal["none", "read", "write", "admin"]
 Delivery = Literal["redirect", "inline", "auto"]
+Log = Literal["none", "text", "json"]
 _YES = frozenset({"yes", "y", "true", "t", "1", "on"})
 _NO = frozenset({"no", "n", "false", "f", "0", "off"})
 
@@ -51,8 +52,14 @@ class Settings:
     """`WEIGHBRIDGE_PUBLIC_URL`: where browsers and clients reach the server."""
     secret: str = ""
     """`WEIGHBRIDGE_SECRET`: 32 random bytes or more; signs cookies and sign-in tickets."""
+    cookie_epoch: int = 0
+    """`WEIGHBRIDGE_COOKIE_EPOCH`: sign-in cookies issued at or before this time are refused."""
     anonymous: Anonymous = "none"
-    """`WEIGHBRIDGE_ANONYMOUS`: what callers without a token may do (loopback only)."""
+    """`WEIGHBRIDGE_ANONYMOUS`: what callers without a token may do (on one machine: loopback only)."""
+    log: Log = "text"
+    """`WEIGHBRIDGE_LOG`: how each request and each message is logged: `none`, `text` or `json`."""
+    deployment: str = ""
+    """`WEIGHBRIDGE_DEPLOYMENT`: the stack under whose name metrics are counted (CloudWatch); empty: none."""
     sign_seconds: int = 3600
     """`WEIGHBRIDGE_SIGN_SECONDS`: lifetime of presigned URLs."""
     lease_seconds: int = 86400
@@ -117,6 +124,8 @@ def read(env: Mapping[str, str]) -> Settings:
         raise InvalidRequest(
             f"WEIGHBRIDGE_ANONYMOUS must be none, read, write or admin, not {settings.anonymous!r}"
         )
+    if settings.log not in ("none", "text", "json"):
+        raise InvalidRequest(f"WEIGHBRIDGE_LOG must be none, text or json, not {settings.log!r}")
     if settings.edge_download not in ("redirect", "inline", "auto"):
         raise InvalidRequest(
             "WEIGHBRIDGE_EDGE_DOWNLOAD must be redirect, inline or auto, not "

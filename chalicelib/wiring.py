@@ -2,8 +2,9 @@
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from typing import Protocol
 
 from chalicelib.registry import tokens
 from chalicelib.registry.inspection import Fetch, FormlPackage
@@ -97,6 +98,23 @@ def using(fake: Stores) -> Iterator[Stores]:
         yield fake
     finally:
         _override.remove(fake)
+
+
+class Cost(Protocol):
+    """Units of the table."""
+
+    @property
+    def reads(self) -> float: ...
+
+    @property
+    def writes(self) -> float: ...
+
+
+def costs() -> AbstractContextManager[Cost]:
+    """Counts what the block takes of the table."""
+    from chalicelib.storage import units
+
+    return units.recorded()
 
 
 def bootstrap(admin_token: str) -> None:

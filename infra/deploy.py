@@ -1,6 +1,7 @@
 """Packages the app and deploys it as one CloudFormation stack.
 
-    python -m infra.deploy --stage dev --parameter PublicUrl=https://models.example.org
+    python -m infra.deploy --stage dev --parameter Domain=models.example.org \\
+        --parameter CertificateArn=arn:aws:acm:us-east-1:…
 
 Credentials and region are those of the AWS tools. A first deployment makes the administrator's
 token and prints it once; the next ones keep data, token and secrets. `--package DIR` only packages.
@@ -15,11 +16,11 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra import bundle
+from infra import bundle, preparing
+from infra.stacks import Failed, Stack, described
 from infra.template import template
 
 if TYPE_CHECKING:
@@ -27,23 +28,6 @@ if TYPE_CHECKING:
 
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 _WAIT = {"Delay": 2, "MaxAttempts": 900}
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A deployed stack: its outputs, and whether this deployment made it."""
-
-    outputs: Mapping[str, str]
-    new: bool
-
-    @property
-    def url(self) -> str:
-        """Where the API answers."""
-        return self.outputs["EndpointURL"].rstrip("/")
-
-
-class Failed(Exception):
-    """The stack did not come up; the message names the resources that failed."""
 
 
 def package(stage: str, out: Path) -> Path:
@@ -72,18 +56,21 @@ def package(stage: str, out: Path) -> Path:
 
 def deploy(session: "Session", packaged: Path, name: str, parameters: Mapping[str, str]) -> Stack:
     """Creates or updates the stack `name`; parameters that are not given keep their values."""
-    url = _upload(session, packaged)
+    url, known = _upload(session, packaged)
     client: Any = session.client("cloudformation")
-    stored = _parameters(client, name)
+    before = described(session, name)
     asked: dict[str, Any] = {"StackName": name, "TemplateURL": url, "Capabilities": CAPABILITIES}
-    if stored is None:
+    if before is None:
         given = {"Secret": secrets.token_urlsafe(48), **parameters}
         made = client.create_stack(**asked, Parameters=_pairs(given), OnFailure="DELETE")
         # By its id: a stack that failed is deleted, and then its name tells nothing any more.
         _wait(client, made["StackId"], "stack_create_complete")
     else:
+        # A parameter that this template does not have any more is not kept.
         kept = [
-            {"ParameterKey": k, "UsePreviousValue": True} for k in stored if k not in parameters
+            {"ParameterKey": k, "UsePreviousValue": True}
+            for k in before.parameters
+            if k in known and k not in parameters
         ]
         try:
             client.update_stack(**asked, Parameters=[*_pairs(parameters), *kept])
@@ -92,24 +79,13 @@ def deploy(session: "Session", packaged: Path, name: str, parameters: Mapping[st
                 raise
         else:
             _wait(client, name, "stack_update_complete")
-    found = client.describe_stacks(StackName=name)["Stacks"][0]
-    outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
-    return Stack(outputs, new=stored is None)
+    found = described(session, name, new=before is None)
+    assert found is not None
+    return found
 
 
 def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()]
-
-
-def _parameters(client: Any, name: str) -> list[str] | None:
-    """The names of the stack's parameters; None if there is no such stack."""
-    try:
-        found = client.describe_stacks(StackName=name)["Stacks"][0]
-    except client.exceptions.ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    return [parameter["ParameterKey"] for parameter in found.get("Parameters", [])]
 
 
 def _wait(client: Any, name: str, state: str) -> None:
@@ -127,8 +103,9 @@ def _wait(client: Any, name: str, state: str) -> None:
         raise Failed("\n".join(reasons) or str(error)) from error
 
 
-def _upload(session: "Session", packaged: Path) -> str:
-    """Stores code and template under names made of their digests; answers the template's address."""
+def _upload(session: "Session", packaged: Path) -> tuple[str, set[str]]:
+    """Stores code and template under names made of their digests; answers the template's address, and
+    what its parameters are called."""
     s3: Any = session.client("s3")
     account = session.client("sts").get_caller_identity()["Account"]
     bucket = f"weighbridge-code-{account}-{session.region_name}"
@@ -150,7 +127,7 @@ def _upload(session: "Session", packaged: Path) -> str:
     host = f"{s3.meta.endpoint_url}/{bucket}"
     if host.startswith("https://s3."):
         host = f"https://{bucket}.{s3.meta.endpoint_url.removeprefix('https://')}"
-    return f"{host}/{key}"
+    return f"{host}/{key}", set(document.get("Parameters", {}))
 
 
 def _store(s3: Any, bucket: str, data: bytes, suffix: str) -> str:
@@ -159,36 +136,28 @@ def _store(s3: Any, bucket: str, data: bytes, suffix: str) -> str:
     return key
 
 
-def prepare(session: "Session", stack: Stack, parameters: Mapping[str, str]) -> str:
-    """What a stack needs before people can use it: styles of the site, and an administrator, whose
-    token it answers. Acts with the rights of whoever deploys."""
-    from chalicelib import wiring
-    from chalicelib.catalogue import publish
-    from chalicelib.registry import tokens
-    from chalicelib.settings import Settings
-
-    stores: Any = wiring.build(
-        Settings(
-            catalog=f"dynamodb:{stack.outputs['Table']}",
-            bucket=stack.outputs["Artifacts"],
-            site_bucket=stack.outputs["Site"],
-            region=session.region_name or "",
-            s3_endpoint=parameters.get("S3PublicEndpoint") or parameters.get("S3Endpoint", ""),
-            s3_access_key=parameters.get("S3AccessKey", ""),
-            s3_secret_key=parameters.get("S3SecretKey", ""),
-        )
-    )
-    token = f"wb_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}"
-    try:
-        if parameters.get("S3Endpoint"):  # the stack's own buckets stay empty then
-            for store in (stores.blobs, stores.site):
-                store.ensure_bucket()
-        publish.publish_static(stores.site)
-        tokens.bootstrap(stores, token)
-    finally:
-        for store in (stores.site, stores.blobs, stores.table):
-            store.close()
-    return token
+def run(
+    session: "Session", packaged: Path, name: str, parameters: Mapping[str, str],
+    *, admin_token: bool = False, render: bool = False,
+) -> tuple[Stack, str]:  # fmt: skip
+    """A whole deployment; answers the stack and the administrator's token, if one was made. On a stack
+    that serves people already, what pages and cookies need is there before the functions change."""
+    before = described(session, name)
+    if before is not None:
+        preparing.before_update(session, before, parameters)
+    stack = deploy(session, packaged, name, parameters)
+    if stack.url_is_unknown:
+        # The functions cannot name the distribution in the template: it stands in front of them.
+        told = {**parameters, "PublicUrl": stack.outputs["CdnUrl"]}
+        stack = deploy(session, packaged, name, told).made_new(stack.new)
+    preparing.edge_keys_of(session, stack, parameters)
+    if not (stack.new or admin_token or render):
+        return stack, ""
+    with preparing.stores(session, stack, parameters) as opened:
+        token = preparing.administrator(opened) if stack.new or admin_token else ""
+        if stack.new or render:
+            preparing.pages(opened)
+    return stack, token
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -205,6 +174,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
         "--parameters", type=Path, metavar="FILE", help="the same, as a JSON object"
     )
     parser.add_argument("--admin-token", action="store_true", help="make another one")
+    parser.add_argument("--render", action="store_true", help="make every page anew")
     parser.add_argument("--package", type=Path, metavar="DIR", help="only package, into DIR")
     parser.add_argument("--packaged", type=Path, metavar="DIR", help="deploy what lies in DIR")
     parser.add_argument("--json", action="store_true", help="print outputs and token as JSON")
@@ -229,15 +199,16 @@ def main() -> None:
     name = options.stack or f"weighbridge-{options.stage}"
     try:
         packaged = options.packaged or package(options.stage, made)
-        stack = deploy(session, packaged, name, parameters)
+        stack, token = run(
+            session, packaged, name, parameters,
+            admin_token=options.admin_token, render=options.render,
+        )  # fmt: skip
     except (Failed, BotoCoreError, ClientError) as error:
         sys.exit(f"the deployment failed:\n{error}")
-    new = stack.new or options.admin_token
-    token = prepare(session, stack, parameters) if new else ""
     if options.json:
         print(json.dumps({"url": stack.url, "token": token, "outputs": dict(stack.outputs)}))
         return
-    print(f"The API answers at {stack.url}/api")
+    print(f"The registry answers at {stack.url}")
     if token:
         print(f"The administrator's token, shown this once: {token}")
 

@@ -22,6 +22,9 @@ _ITEMS = (
     "Query", "UpdateItem",
 )  # fmt: skip
 
+KEYED = ("dynamodb", "s3", "sqs")
+"""The services that may use a customer's key in our name."""
+
 
 def allow(service: str, actions: tuple[str, ...], *resources: Resource, **more: Any) -> Statement:
     """One statement of a policy."""
@@ -44,13 +47,13 @@ def listing(bucket: str, *more: str) -> Statement:
     return allow("s3", ("ListBucket", *more), {"Fn::GetAtt": [bucket, "Arn"]})
 
 
-def _items() -> Statement:
-    return allow("dynamodb", _ITEMS, TABLE)
+def _items(without: str = "") -> Statement:
+    return allow("dynamodb", tuple(name for name in _ITEMS if name != without), TABLE)
 
 
 def _logs() -> Statement:
     group = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/lambda/"
-    actions = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+    actions = ("CreateLogStream", "PutLogEvents")
     return allow("logs", actions, {"Fn::Sub": f"{group}${{AWS::StackName}}-*"})
 
 
@@ -127,7 +130,7 @@ def render_pages() -> Policy:
     """Reads what pages show, and keeps the site."""
     return policy(
         _logs(),
-        _items(),
+        _items(without="ConditionCheckItem"),
         listing("Artifacts"),
         *_renders(),
         _receives("RenderQueue"),
@@ -225,6 +228,36 @@ def network_interfaces() -> Policy:
     """What Lambda needs to place a function in a private network; it names no interface beforehand."""
     verbs = ("CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces")
     return policy({"Effect": "Allow", "Action": [f"ec2:{verb}" for verb in verbs], "Resource": "*"})
+
+
+def read_by_cdn() -> tuple[Statement, ...]:
+    """What the site's bucket allows our distribution: to read pages and assets, and to learn that one is
+    not there. No behaviour of the distribution leads to the bucket itself, so nobody can list it."""
+    name = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
+    viewer = {
+        "Principal": {"Service": "cloudfront.amazonaws.com"},
+        "Condition": {"StringEquals": {"aws:SourceArn": {"Fn::Sub": name}}},
+    }
+    return (
+        allow("s3", ("GetObject",), *objects("Site", "p/", "static/"), **viewer),
+        {**listing("Site"), **viewer},
+    )
+
+
+def key_use(key: Resource) -> Policy:
+    """What a customer's key needs of those who use the stores that it encrypts, and only through them."""
+    stores = [{"Fn::Sub": f"{name}.${{AWS::Region}}.${{AWS::URLSuffix}}"} for name in KEYED]
+    through = {"StringEquals": {"kms:ViaService": stores}}
+    verbs = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey")
+    return policy(allow("kms", verbs, key, Condition=through))
+
+
+def traces() -> Policy:
+    """Sending traces. X-Ray has no resources that a right could name."""
+    verbs = ("PutTelemetryRecords", "PutTraceSegments")
+    return policy(
+        {"Effect": "Allow", "Action": [f"xray:{verb}" for verb in verbs], "Resource": "*"}
+    )
 
 
 def files() -> dict[Path, str]:

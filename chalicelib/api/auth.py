@@ -1,5 +1,6 @@
 """Who calls: a bearer token, or nobody where the server allows it."""
 
+from chalicelib.api import observing
 from chalicelib.registry import tokens
 from chalicelib.registry.tokens import Principal
 from chalicelib.settings import Anonymous, settings
@@ -25,9 +26,9 @@ def authenticate(authorization: str | None) -> Principal:
     """The principal of an `Authorization` header."""
     if not authorization:
         if (nobody := anonymous()) is not None:
-            return nobody
+            return observing.known(nobody)
         raise Unauthenticated("no token was sent; run `weighbridge login`")
     kind, _, text = authorization.partition(" ")
     if kind.lower() != "bearer" or not text.strip():
         raise Unauthenticated("the Authorization header must be `Bearer wb_<id>_<secret>`")
-    return tokens.authenticate(stores(), text.strip())
+    return observing.known(tokens.authenticate(stores(), text.strip()))

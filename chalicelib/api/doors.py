@@ -9,7 +9,7 @@ import binascii
 from collections.abc import Callable
 from contextlib import suppress
 
-from chalicelib.api import auth
+from chalicelib.api import auth, observing
 from chalicelib.registry import projects, signing, tokens
 from chalicelib.registry.signing import Claim
 from chalicelib.registry.stores import Stores
@@ -33,12 +33,12 @@ def authenticate(authorization: str | None) -> Principal:
     except (binascii.Error, UnicodeDecodeError):
         raise Unauthenticated("the Basic credentials are not base64 of user:token") from None
     user, _, password = pair.partition(":")
-    return tokens.authenticate(stores(), password or user)
+    return observing.known(tokens.authenticate(stores(), password or user))
 
 
 def signed(claim: Claim, sign: Callable[[str], str]) -> Principal:
     """The principal of a request that is signed with a token's secret for that door."""
-    return signing.authenticate(stores(), settings().secret, claim, sign)
+    return observing.known(signing.authenticate(stores(), settings().secret, claim, sign))
 
 
 def project_name(who: Principal, default: str = "") -> str:
@@ -46,8 +46,8 @@ def project_name(who: Principal, default: str = "") -> str:
     default of that door (empty: of all doors)."""
     named = {scope.project for scope in who.scopes}
     if len(named) == 1 and not _WILD & set(only := next(iter(named))):
-        return only
-    return default or settings().door_project
+        return observing.about(only)
+    return observing.about(default or settings().door_project)
 
 
 def writable(at: Stores, who: Principal, default: str = "") -> str:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from chalice.app import Blueprint, Request, Response
 
-from chalicelib.api import auth, cookie
+from chalicelib.api import auth, cookie, observing
 from chalicelib.api.cookie import Grant
 from chalicelib.registry import compare, outbox, projects, tokens
 from chalicelib.registry.tokens import Principal
@@ -50,7 +50,7 @@ def _secure() -> bool:
 
 
 def _keys() -> cookie.Keys:
-    return cookie.read_keys(settings().secret)
+    return cookie.read_keys(settings().secret, settings().cookie_epoch)
 
 
 def _grant(request: Request) -> Grant | None:
@@ -84,7 +84,9 @@ def page(path: str, method: str = "GET", signed_in: bool = True) -> Callable[...
                 if not signed_in:
                     return view(request, **params)
                 grant = _grant(request)
-                if grant is None:
+                if grant is not None:
+                    observing.reader(grant.token_id)
+                else:
                     query = urlencode(_pairs(request))
                     wanted = path + (f"?{query}" if query else "")
                     return _redirect(f"/sign-in?next={quote(wanted, safe='')}")

@@ -27,6 +27,9 @@ HEADERS = {
 }
 """What every answer that carries a page or a file of the site should say."""
 
+PAGES, STATIC = "/p/", "/static/"
+"""Below these addresses the site's store answers, everywhere else the API. Pages need the cookie."""
+
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 TYPES = {

@@ -47,7 +47,7 @@ def _write(
     stores: Stores, found: VersionRecord, changed: Version, event: Put, more: list[Write]
 ) -> Version:
     """Replaces a ready version's description under its revision."""
-    document = versions.document(changed)
+    document = {**found.rest, **versions.document(changed)}
     describing.bounded(document)
     update = Update(
         keys.version(found.model.id, keys.READY, found.number), add={"rev": 1}, doc=document,

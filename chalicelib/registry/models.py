@@ -1,12 +1,21 @@
 """Models: named series of versions, with tags, settings, a card and aliases."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chalicelib.registry import describing, keys, labels, outbox, paging, projects, retention
+from chalicelib.registry import (
+    describing,
+    keys,
+    labels,
+    newer,
+    outbox,
+    paging,
+    projects,
+    retention,
+)
 from chalicelib.registry.ports import (
     Absent,
     Check,
@@ -58,6 +67,8 @@ class ModelRecord:
     project: str
     model: Model
     state: str = "live"
+    rest: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a later version of this code keeps in the item (`newer.py`)."""
 
     @property
     def id(self) -> str:
@@ -78,7 +89,8 @@ class ModelRecord:
 def _record(item: Item, project_id: str) -> ModelRecord:
     model = codec.decode(Model, dict(item.doc))
     model = replace(model, revision=int(item.attrs.get("rev", 0)))
-    return ModelRecord(project_id, model.project, model, str(item.attrs.get("state", "live")))
+    state = str(item.attrs.get("state", "live"))
+    return ModelRecord(project_id, model.project, model, state, newer.rest(item.doc, Model))
 
 
 def _doc(model: Model) -> dict[str, object]:
@@ -220,7 +232,7 @@ def revise(
             raise Conflict(f"the model {record.name} is being deleted")
         model, more = decide(record)
         update = Update(
-            record.key, add={"rev": 1}, doc=_doc(model),
+            record.key, add={"rev": 1}, doc={**record.rest, **_doc(model)},
             condition=(Equal("rev", record.model.revision), Equal("state", "live")),
         )  # fmt: skip
         try:

@@ -1,9 +1,11 @@
 """Projects: the boundary of access and of deduplication."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from chalicelib.registry import keys, outbox, paging
+from chalicelib.registry import keys, newer, outbox, paging
 from chalicelib.registry.ports import (
     Absent,
     ConditionFailed,
@@ -30,15 +32,19 @@ class ProjectRecord:
     id: str
     project: Project
     revision: int = 0
+    rest: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a later version of this code keeps in the item (`newer.py`)."""
 
 
 def _record(item: Item) -> ProjectRecord:
     doc = dict(item.doc)
-    return ProjectRecord(doc.pop("id"), codec.decode(Project, doc), int(item.attrs.get("rev", 0)))
+    identifier, revision = doc.pop("id"), int(item.attrs.get("rev", 0))
+    project = codec.decode(Project, doc)
+    return ProjectRecord(identifier, project, revision, newer.rest(doc, Project))
 
 
 def _doc(record: ProjectRecord) -> dict[str, object]:
-    return {"id": record.id, **codec.encode(record.project)}
+    return {**record.rest, "id": record.id, **codec.encode(record.project)}
 
 
 def description(text: str) -> str:

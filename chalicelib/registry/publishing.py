@@ -295,7 +295,7 @@ def commit(
     locks = packages.locks(record.project_id, record.id, version)
     try:
         try:
-            _flip(stores, record, version, [event, *locks])
+            _flip(stores, found, version, [event, *locks])
         except ConditionFailed as failed:
             if not packages.concerns(failed):
                 raise
@@ -303,7 +303,7 @@ def commit(
                 raise packages.taken(failed) from None
             # Nobody asked for it to be a package: it is published as what it is, a version.
             version = replace(version, package=None)
-            _flip(stores, record, version, [event])
+            _flip(stores, found, version, [event])
     except ConditionFailed:
         return _same(versions.numbered(stores, record, number), request)
     outbox.wake(stores, record.project_id)
@@ -312,16 +312,17 @@ def commit(
     return version
 
 
-def _flip(stores: Stores, record: ModelRecord, version: Version, more: list[Write]) -> None:
+def _flip(stores: Stores, found: VersionRecord, version: Version, more: list[Write]) -> None:
     """Makes the version visible, and its label the greatest where labels are ordered. Raises
     `ConditionFailed` if it is open no more, or another has a lock among `more`."""
+    record = found.model
     kind = keys.READY if version.state == "ready" else keys.HELD
     attrs: dict[str, str | int] = {"state": version.state, "rev": 1}
     key = keys.version(record.id, kind, version.number)
     opened_key = keys.version(record.id, keys.OPEN, version.number)
     flip = [
         Delete(opened_key, (Equal("state", "open"),)),
-        Put(Item(key, attrs, versions.document(version)), (Absent(),)), *more,
+        Put(Item(key, attrs, {**found.rest, **versions.document(version)}), (Absent(),)), *more,
     ]  # fmt: skip
     for _ in range(LABEL_RACES):
         order: list[Write] = []

@@ -58,6 +58,6 @@ def _labelled(found: VersionRecord, label: str) -> Update:
     changed = replace(found.version, label=label)
     return Update(
         keys.version(found.model.id, keys.READY, found.number), add={"rev": 1},
-        doc=versions.document(changed),
+        doc={**found.rest, **versions.document(changed)},
         condition=(Equal("rev", found.version.revision), Equal("state", "ready")),
     )  # fmt: skip

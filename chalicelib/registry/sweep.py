@@ -172,8 +172,9 @@ def _candidates(stores: Stores, project_id: str, report: Report) -> None:
             stores.blobs.delete([name])
             report.freed_bytes += size
             stores.table.write(Delete(item.key))
-        elif _collect(stores, project_id, name, report):
+        elif kind == "B#" and _collect(stores, project_id, name, report):
             stores.table.write(Delete(item.key))
+        # A note of another kind is one of a later version, whose sweep will see to it.
 
 
 def _object_size(stores: Stores, key: str) -> int:

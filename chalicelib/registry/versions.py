@@ -1,9 +1,10 @@
 """Reading versions: by number, alias, label or the latest; lists; the best by a metric."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from chalicelib.registry import keys, labels, models, paging
+from chalicelib.registry import keys, labels, models, newer, paging
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.ports import Item
 from chalicelib.registry.stores import Stores
@@ -24,6 +25,8 @@ class VersionRecord:
 
     model: ModelRecord
     version: Version
+    rest: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a later version of this code keeps in the item (`newer.py`)."""
 
     @property
     def number(self) -> int:
@@ -46,6 +49,10 @@ def decoded(item: Item, record: ModelRecord) -> Version:
     version = codec.decode(Version, dict(item.doc))
     aliases = tuple(sorted(a for a, n in record.model.aliases.items() if n == version.number))
     return replace(version, aliases=aliases, revision=int(item.attrs.get("rev", 0)))
+
+
+def _found(item: Item, record: ModelRecord) -> VersionRecord:
+    return VersionRecord(record, decoded(item, record), newer.rest(item.doc, Version))
 
 
 def document(version: Version) -> dict[str, object]:
@@ -76,7 +83,7 @@ def of_model(
         )
         if not found.items:
             raise NotFound(f"the model {record.name} has no version yet")
-        return VersionRecord(record, decoded(found.items[0], record))
+        return _found(found.items[0], record)
     if selector.kind == "alias":
         number = record.model.aliases.get(selector.value, 0)
         if not number:
@@ -102,10 +109,11 @@ def numbered(
         item = next((found[key] for key in wanted if key in found), None)
         if item is None:
             raise NotFound(f"the model {record.name} has no version {number}")
-    version = decoded(item, record)
-    if version.state in ("deleted", "aborted") and not ended:
-        raise Gone(f"{record.name}@{number} was {version.state}; its number is never used again")
-    return VersionRecord(record, version)
+    held = _found(item, record)
+    state = held.version.state
+    if state in ("deleted", "aborted") and not ended:
+        raise Gone(f"{record.name}@{number} was {state}; its number is never used again")
+    return held
 
 
 def listing(
@@ -221,9 +229,9 @@ def best(stores: Stores, record: ModelRecord, metric: str) -> VersionRecord:
     for number in ranking(stores, pk, chosen, direction(record, chosen)):
         item = stores.table.get(keys.version(record.id, keys.READY, number))
         if item is not None:  # an open or deleted version may leave its metrics a while
-            version = decoded(item, record)
-            if chosen in version.metrics:
-                return VersionRecord(record, version)
+            chosen_version = _found(item, record)
+            if chosen in chosen_version.version.metrics:
+                return chosen_version
     raise NotFound(f"no version of {record.name} has the metric {chosen!r}")
 
 

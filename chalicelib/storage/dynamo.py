@@ -74,7 +74,8 @@ class DynamoTable:
         answer = patiently(request, self._patience)
         item = rows.item_of(row, answer.get("Item"))
         if units.recording():
-            units.report("get", reads=consumed(answer, units.of_read(items.size_of(item))))
+            cost = consumed(answer, lambda: units.of_read(items.size_of(item)))
+            units.report("get", reads=cost)
         return item
 
     def get_many(self, keys: Iterable[Key]) -> dict[Key, Item]:
@@ -118,8 +119,8 @@ class DynamoTable:
         answer = patiently(request, self._patience)
         page = _items(row, answer["Items"])
         if units.recording():
-            cost = units.of_query(map(items.size_of, page))
-            units.report("query", reads=consumed(answer, cost))
+            cost = consumed(answer, lambda: units.of_query(map(items.size_of, page)))
+            units.report("query", reads=cost)
         last = answer.get("LastEvaluatedKey")
         return Found(tuple(page), last["sk"]["S"] if last else None)
 
@@ -143,8 +144,8 @@ class DynamoTable:
         if isinstance(write, Put):
             item = write.item
         if units.recording():
-            cost = units.of_write(0, items.size_of(item))
-            units.report("write", writes=consumed(answer, cost))
+            cost = consumed(answer, lambda: units.of_write(0, items.size_of(item)))
+            units.report("write", writes=cost)
         return item
 
     def transact(self, writes: Sequence[Write]) -> None:
@@ -158,13 +159,16 @@ class DynamoTable:
             "TransactItems": [{kind: body} for kind, body in map(self._request, writes)],
             "ClientRequestToken": uuid.uuid4().hex,
         }
-        cost = sum(units.of_write(0, items.payload(w), transactional=True) for w in writes)
+
+        def cost() -> float:
+            return sum(units.of_write(0, items.payload(w), transactional=True) for w in writes)
+
         try:
             answer = patiently(
                 partial(connection.dispatch, "TransactWriteItems", request), self._patience
             )
         except Refused as refused:
-            units.report("transact", writes=cost)
+            units.report("transact", writes=cost())
             failed = writes[refused.index]
             existing = rows.item_of(row, refused.raw)
             raise ConditionFailed(refused.index, failed.key, existing) from refused
@@ -261,9 +265,9 @@ class DynamoTable:
             yield from page
             left = (answer.get("UnprocessedKeys") or {}).get(self._name, {}).get("Keys", [])
             if units.recording():
-                cost = sum(units.of_read(items.size_of(item)) for item in page)
-                cost += len(wanted) - len(page) - len(left)
-                units.report("get_many", reads=consumed(answer, cost))
+                absent = len(wanted) - len(page) - len(left)
+                cost = consumed(answer, partial(_cost_of_reads, page, absent))
+                units.report("get_many", reads=cost)
             if not left:
                 return
             wanted = left
@@ -273,13 +277,13 @@ class DynamoTable:
         row, connection = self._use()
         puts = [rows.raw_of(row, write.item) for write in batch if isinstance(write, Put)]
         deletes = [rows.raw_key(write.key) for write in batch if isinstance(write, Delete)]
-        cost = sum(units.of_write(0, items.payload(write)) for write in batch)
         for _ in pauses(self._patience):
             request = partial(connection.batch_write_item, self._name, puts, deletes)
             answer = patiently(request, self._patience)
             left = (answer.get("UnprocessedItems") or {}).get(self._name, [])
             if units.recording():
-                units.report("write_many", writes=consumed(answer, cost if not left else 0))
+                cost = consumed(answer, partial(_cost_of_writes, () if left else batch))
+                units.report("write_many", writes=cost)
             if not left:
                 return
             puts = [entry["PutRequest"]["Item"] for entry in left if "PutRequest" in entry]
@@ -293,6 +297,14 @@ def _connection(row: type[rows.Row]) -> Connection:
 
 def _items(row: type[rows.Row], raws: Iterable[rows.Raw]) -> list[Item]:
     return [item for raw in raws if (item := rows.item_of(row, raw))]
+
+
+def _cost_of_reads(page: Sequence[Item], absent: int) -> float:
+    return sum(units.of_read(items.size_of(item)) for item in page) + absent
+
+
+def _cost_of_writes(batch: Sequence[Put | Delete]) -> float:
+    return sum(units.of_write(0, items.payload(write)) for write in batch)
 
 
 def _done(write: Put | Update | Delete, existing: Item | None) -> bool:

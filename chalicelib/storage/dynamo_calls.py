@@ -135,9 +135,9 @@ def _status(error: ClientError) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def consumed(answer: Raw, formula: float) -> float:
-    """The capacity units that the service says it took, or `formula` where it says nothing."""
+def consumed(answer: Raw, formula: Callable[[], float]) -> float:
+    """The capacity units that the service says it took, or `formula()` where it says nothing."""
     told: Sequence[Raw] | Raw = answer.get("ConsumedCapacity") or []
     parts = [told] if isinstance(told, dict) else told
     units = [part["CapacityUnits"] for part in parts if "CapacityUnits" in part]
-    return float(sum(units)) if units else formula
+    return float(sum(units)) if units else formula()

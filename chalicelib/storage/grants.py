@@ -49,6 +49,19 @@ def inbox_policy(bucket: str, prefix: str, list_parts: bool = True) -> dict[str,
     }
 
 
+def session_policy(bucket: str, prefix: str) -> dict[str, Any]:
+    """The same for a session of the role: where the bucket has a key of its own, the role may use it, and a
+    session may what both of them say."""
+    found = inbox_policy(bucket, prefix)
+    use = {
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": ["*"],
+        "Condition": {"StringLike": {"kms:ViaService": "s3.*"}},
+    }
+    return {**found, "Statement": [*found["Statement"], use]}
+
+
 class RoleGrants:
     """Sessions of an AWS role."""
 
@@ -63,7 +76,7 @@ class RoleGrants:
             given = sts.assume_role(
                 RoleArn=self._role,
                 RoleSessionName="weighbridge-inbox",
-                Policy=json.dumps(inbox_policy(self._bucket, prefix)),
+                Policy=json.dumps(session_policy(self._bucket, prefix)),
                 DurationSeconds=max(SHORTEST_SECONDS, min(seconds, CHAINED_SECONDS)),
             )["Credentials"]
         return Credentials(

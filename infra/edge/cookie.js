@@ -1,8 +1,9 @@
 // Opens rendered pages to those whose cookie names the project: a CloudFront Function (runtime 2.0)
 // on viewer requests for /p/*. The same rules as chalicelib/api/cookie.py, and the same test vectors.
 //
-// The key-value store holds `key:<id>` (the derived keys, in hex; two while they are exchanged) and
-// `epoch` (epoch seconds; cookies issued at or before it are refused).
+// The key-value store holds `key:<id>` (the derived keys, in hex; two while they are exchanged),
+// `epoch` (epoch seconds; cookies issued at or before it are refused), and `open` (`read` where pages
+// need no cookie).
 import cf from 'cloudfront';
 import crypto from 'crypto';
 
@@ -10,6 +11,8 @@ const NAME = '__Host-weighbridge';
 const LIFETIME = 3600;
 const SKEW = 60;
 const MAX_VALUE = 3800;
+const MISSING = '<!doctype html><html lang=en><title>Not found</title><h1>Not found</h1>' +
+    '<p>There is no such page. <a href=/>Home</a></p>';
 const PROJECT = /^[a-z0-9][a-z0-9._-]{0,95}$/;
 
 // A path, percent-decoded once, without `.`, `..` and double slashes; null if it is refused.
@@ -90,7 +93,8 @@ async function handler(event) {
     };
     const cookie = request.cookies[NAME];
     const now = Date.now() / 1000;
-    const projects = cookie ? await verify(cookie.value, now, secret, epoch) : null;
+    let projects = cookie ? await verify(cookie.value, now, secret, epoch) : null;
+    if (projects === null && (await read('open')) === 'read') projects = ['*'];
     const decision = decide(request.uri, projects);
     if (decision[0] === 'serve') {
         request.uri = '/' + decision[1];
@@ -98,7 +102,8 @@ async function handler(event) {
     }
     const headers = { 'cache-control': { value: 'no-store' } };
     if (decision[0] === 'missing') {
-        return { statusCode: 404, statusDescription: 'Not Found', headers: headers };
+        headers['content-type'] = { value: 'text/html; charset=utf-8' };
+        return { statusCode: 404, statusDescription: 'Not Found', headers: headers, body: MISSING };
     }
     headers.location = { value: decision[1] };
     return { statusCode: 303, statusDescription: 'See Other', headers: headers };

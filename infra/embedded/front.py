@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.api import cookie
-from chalicelib.catalogue.render import HEADERS
+from chalicelib.catalogue.render import HEADERS, PAGES, STATIC
 from chalicelib.registry.ports import Head
 from infra.embedded.wsgi import MAX_REQUEST, Answer, problem, raw_target, status_line
 from weighbridge.contract import errors, origins
@@ -97,9 +97,9 @@ class Front:
             message = "a request may have 10 MB at most"
             return problem(errors.TooLarge(message, limit=MAX_REQUEST))
         path, _, query = raw_target(environ).partition("?")
-        if path.startswith("/static/"):
+        if path.startswith(STATIC):
             found = self._static(path, query, header("If-None-Match"))
-        elif path == "/p" or path.startswith("/p/") or _page_in_disguise(path):
+        elif _is_page(path) or _page_in_disguise(path):
             found = self._page(path, header("Cookie"), header("If-None-Match"))
         else:
             return None
@@ -137,10 +137,10 @@ class Front:
 
     def _static(self, path: str, query: str, known: str) -> Answer:
         clean = cookie.normal(path)
-        if clean is None or not clean.startswith("/static/") or clean.endswith("/"):
+        if clean is None or not clean.startswith(STATIC) or clean.endswith("/"):
             return _missing()
         root = self.static.resolve()
-        file = (root / clean.removeprefix("/static/")).resolve()
+        file = (root / clean.removeprefix(STATIC)).resolve()
         if not file.is_relative_to(root) or not file.is_file():
             return _missing()
         data = file.read_bytes()
@@ -188,9 +188,13 @@ def _drain(stream: "InputStream", size: int) -> None:
         size -= len(block)
 
 
+def _is_page(path: str) -> bool:
+    return path == PAGES.rstrip("/") or path.startswith(PAGES)
+
+
 def _page_in_disguise(path: str) -> bool:
     clean = cookie.normal(path)
-    return clean is not None and (clean == "/p" or clean.startswith("/p/"))
+    return clean is not None and _is_page(clean)
 
 
 def _missing() -> Answer:

@@ -4,9 +4,7 @@ import importlib
 import io
 import json
 import logging
-import logging.handlers
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -15,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from infra.embedded import log_lines
 from infra.embedded.data_folder import DataFolder, Secrets
 from infra.embedded.options import Options
 from weighbridge.contract.errors import Conflict, Unavailable
@@ -34,7 +33,7 @@ _POLL_SECONDS = 20.0
 """Between sweeps where the store sends no webhooks: only the sweep finds what is new there."""
 _KEPT = (
     "SIGN_SECONDS", "LEASE_SECONDS", "STALE_SECONDS", "DOOR_PROJECT", "EDGE_DOWNLOAD",
-    "EDGE_URL_SCHEME", "FATE_STORE", "FATE_STORE_ROOT",
+    "EDGE_URL_SCHEME", "FATE_STORE", "FATE_STORE_ROOT", "LOG", "COOKIE_EPOCH",
 )  # fmt: skip
 _KEPT_FOR_ANOTHER_STORE = (
     "BUCKET", "SITE_BUCKET", "REGION", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_CA_FILE", "INBOX_ROLE",
@@ -62,7 +61,7 @@ class Stack:
         self.folder = DataFolder(options.data)
         self._parts.callback(self.folder.close)
         self._parts.callback(logging.shutdown)
-        _log_to(self.folder.path / "serve.log")
+        log_lines.start(self.folder.path / "serve.log")
         self.secrets = self.folder.secrets()
         port: int = server.bind_addr[1]
         self.url = options.address(port)
@@ -159,9 +158,11 @@ class Stack:
     def _import_app(self) -> ModuleType:
         import app
         from chalicelib import wiring
+        from chalicelib.api import observing
         from chalicelib.registry import jobs
 
-        _replace_handlers(logging.getLogger("weighbridge"))
+        log_lines.replace_handlers(logging.getLogger("weighbridge"))
+        observing.write_to(log_lines.of_request)
         stores = wiring.stores()
         for store in (stores.blobs, stores.site):
             store.ensure_bucket()  # type: ignore[attr-defined]
@@ -172,6 +173,7 @@ class Stack:
     def _front(self, app: ModuleType, port: int) -> Any:
         from chalicelib import wiring
         from chalicelib.api import cookie
+        from chalicelib.settings import settings
         from infra.embedded.front import Front
         from infra.embedded.streaming import LongBodies
         from infra.embedded.wsgi import Application, Door
@@ -187,7 +189,7 @@ class Stack:
             doors=origins.doors(port, tls=bool(options.tls_cert), urls=[self.url]),
             static=Path(__file__).parents[2] / "frontend" / "static",
             site=wiring.stores().site,
-            keys=cookie.read_keys(self.secrets.secret),
+            keys=cookie.read_keys(self.secrets.secret, settings().cookie_epoch),
             secure=self.url.startswith("https:"),
             open_pages=options.anonymous != "none",
         )
@@ -271,22 +273,6 @@ def _replace_environment(settings: Mapping[str, str]) -> None:
     # socket that a service manager passed on would be taken for ours.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ.pop("LISTEN_PID", None)
-
-
-def _log_to(file: Path) -> None:
-    kept = logging.handlers.RotatingFileHandler(file, maxBytes=8 * 1024**2, backupCount=2)
-    kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    shown = logging.StreamHandler(sys.stderr)
-    shown.setLevel(logging.WARNING)
-    shown.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[kept, shown], force=True)
-
-
-def _replace_handlers(logger: logging.Logger) -> None:
-    """Chalice prints to standard output what it logs; here it goes where all else goes."""
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-    logger.propagate = True
 
 
 def _post(application: "Application", path: str, token: str) -> tuple[int, Any]:

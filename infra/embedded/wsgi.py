@@ -139,8 +139,10 @@ def status_line(status: int) -> str:
 
 def problem(error: errors.RegistryError, status: int = 0) -> Answer:
     """An error as the API answers it."""
-    body = json.dumps(error.body(str(uuid.uuid4())), separators=(",", ":")).encode("utf-8")
-    return status or error.status, [("Content-Type", "application/json")], body
+    named = str(uuid.uuid4())
+    body = json.dumps(error.body(named), separators=(",", ":")).encode("utf-8")
+    headers = [("Content-Type", "application/json"), ("X-Request-Id", named)]
+    return status or error.status, headers, body
 
 
 def worded(status: int, message: str) -> Answer:

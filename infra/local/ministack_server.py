@@ -16,6 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+# Beside this file, which runs where nothing of the project is installed.
+import ministack_edge  # type: ignore[import-not-found]
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -148,6 +151,8 @@ def main() -> None:
     port = listener.getsockname()[1]
     data = options.data.resolve() if options.data else None
     os.environ.update(environment(port, options.auth, data))
+    if options.auth:  # a whole account, to deploy to; tests of tables alone start sooner without
+        ministack_edge.install(port)
     print(f"http://127.0.0.1:{port}", flush=True)
     asyncio.run(serve(listener, options.save_after if data else None, options.with_stdin))
 

@@ -18,8 +18,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
 
 import boto3
 from botocore.config import Config
@@ -35,6 +37,8 @@ from tests.stack import ROOT, Stack, ministack
 REGION = "us-east-1"
 STACK = "weighbridge-dev"
 KEYS = ("weighbridge", "weighbridge-secret")
+PLAIN = {"TlsOnly": "false"}
+"""The emulator's S3 is not reached by TLS."""
 DEPLOY_SECONDS = 180
 
 
@@ -63,6 +67,28 @@ class Deployed:
     def s3(self) -> Any:
         """A boto3 client of where the bytes are, as its operator. Close it."""
         return _client("s3", self.s3_endpoint, *self.s3_keys)
+
+    def view(
+        self, path: str, method: str = "GET", body: str = "", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """What a browser gets from the distribution: status, headers in lower case, body. The emulator knows
+        it by the name that is asked for, and HTTPS by what a proxy would say."""
+        there, name = urlsplit(self.aws.endpoint), urlsplit(self.outputs["CdnUrl"]).netloc
+        sent = {"Host": name, "X-Forwarded-Proto": "https"}
+        sent |= {key.replace("_", "-"): value for key, value in headers.items()}
+        with contextlib.closing(HTTPConnection(there.netloc, timeout=60)) as connection:
+            connection.request(method, path, body or None, sent)
+            answer = connection.getresponse()
+            found = {key.lower(): value for key, value in answer.getheaders()}
+            return answer.status, found, answer.read()
+
+    def signed_in(self, token: str = "") -> str:
+        """The cookie that a sign-in with a token gets."""
+        form = urlencode({"token": token or self.token, "next": "/"})
+        kind = "application/x-www-form-urlencoded"
+        status, headers, body = self.view("/sign-in", "POST", form, Content_Type=kind)
+        assert status == 303, (status, body)
+        return headers["set-cookie"].partition(";")[0]
 
     def logs(self) -> str:
         """What the functions wrote, for the message of a test that failed."""
@@ -96,14 +122,14 @@ def deployed(home: Path, s3: Literal["seaweedfs", "ministack"] = "seaweedfs") ->
     with contextlib.ExitStack() as parts:
         aws = parts.enter_context(ministack(auth=True))
         if s3 == "ministack":
-            found = _deploy(aws, home, {"TlsOnly": "false"})
+            found = _deploy(aws, home, PLAIN)
             yield _registry(found, aws, aws.endpoint, ("test", "test"))
             return
         bridge = parts.enter_context(_Bridge(home / "objects"))
         endpoint = bridge.store.endpoint
         found = _deploy(
             aws, home,
-            {"S3Endpoint": endpoint, "S3AccessKey": KEYS[0], "S3SecretKey": KEYS[1]},
+            {"Cdn": "false", "S3Endpoint": endpoint, "S3AccessKey": KEYS[0], "S3SecretKey": KEYS[1]},
         )  # fmt: skip
         registry = _registry(found, aws, endpoint, KEYS)
         sqs = registry.client("sqs")
@@ -113,32 +139,32 @@ def deployed(home: Path, s3: Literal["seaweedfs", "ministack"] = "seaweedfs") ->
 
 
 def _deploy(aws: Stack, home: Path, parameters: dict[str, str]) -> dict[str, Any]:
-    done = run_deploy(aws, home, parameters, f"--stack={STACK}")
+    home.mkdir(parents=True, exist_ok=True)
+    given = home / "parameters.json"
+    given.write_text(json.dumps(parameters))
+    packaged = deploy.package("dev", home / "package")
+    options = (f"--stack={STACK}", f"--parameters={given}")
+    done = run(aws, "infra.deploy", "--json", f"--packaged={packaged}", *options)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def run_deploy(
-    aws: Stack, home: Path, parameters: dict[str, str], *options: str
+def run(
+    aws: Stack, module: str, *options: str, typed: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Packages into `home`, and runs the command that deploys, as a person would."""
-    home.mkdir(parents=True, exist_ok=True)
-    given = home / "parameters.json"
-    given.write_text(json.dumps(parameters))
-    packaged = deploy.package("dev", home / "package")
+    """A command of `infra`, as a person would run it, on the emulated account."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "WEIGHBRIDGE_"))}
     env = {**kept, **aws.env, "PYTHONPATH": f"{ROOT / 'sdk'}:{ROOT}"}
-    command = [sys.executable, "-m", "infra.deploy", "--json", f"--packaged={packaged}"]
     return subprocess.run(
-        [*command, f"--parameters={given}", *options],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEPLOY_SECONDS,
+        [sys.executable, "-m", module, *options],
+        cwd=ROOT, env=env, input=typed, capture_output=True, text=True, timeout=DEPLOY_SECONDS,
     )  # fmt: skip
 
 
-def deploy_again(registry: Deployed, home: Path) -> dict[str, Any]:
+def deploy_again(registry: Deployed, home: Path, **parameters: str) -> dict[str, Any]:
     """Packages anew and updates the stack; answers what the command said."""
-    return _deploy(registry.aws, home, {"TlsOnly": "false"})
+    return _deploy(registry.aws, home, {**PLAIN, **parameters})
 
 
 def _registry(found: dict[str, Any], aws: Stack, endpoint: str, keys: tuple[str, str]) -> Deployed:

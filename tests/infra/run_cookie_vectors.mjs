@@ -30,7 +30,7 @@ async function ask(store, uri, cookie) {
     return ['redirect', answer.headers.location.value];
 }
 
-const results = { paths: [], cookies: [], broken: null };
+const results = { paths: [], cookies: [], broken: null, open: [] };
 for (const { path, cookie } of given.paths) {
     results.paths.push(await ask(keys(given.epoch), path, cookie || null));
 }
@@ -45,4 +45,7 @@ for (const { cookie, epoch } of given.cookies) {
 const bare = keys(0);
 delete bare.epoch;
 results.broken = await ask(bare, '/p/vision/', given.paths[0].cookie);
+for (const open of ['read', 'none', 'yes']) {
+    results.open.push(await ask({ ...keys(given.epoch), open }, '/p/vision/digits/', null));
+}
 console.log(JSON.stringify(results));

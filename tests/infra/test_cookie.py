@@ -76,6 +76,13 @@ def test_the_edge_lets_nobody_in_without_a_revocation_epoch(edge):
     assert edge["broken"][0] == "redirect"
 
 
+def test_pages_are_open_only_where_the_store_says_so(edge):
+    """Callers without a cookie read where that was deployed, as on a server that lets everybody read."""
+    assert edge["open"][0] == ["serve", "p/vision/digits/index.html"]
+    assert {kind for kind, _ in edge["open"][1:]} == {"redirect"}
+    assert cookie.decide("/p/vision/digits/", cookie.ANYONE).target == edge["open"][0][1]
+
+
 def test_the_edge_function_fits_into_cloudfront():
     """A CloudFront Function has 10 KB at most, and no environment."""
     source = EDGE.read_text()

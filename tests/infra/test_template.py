@@ -11,6 +11,7 @@ import pytest
 from chalicelib.settings import Settings
 from infra import deploy, policies
 from infra.template import FUNCTIONS, PREFIXES
+from infra.template.functions import ROLES
 from weighbridge.contract import geti_access
 
 MAX_RESOURCES = 280
@@ -75,6 +76,7 @@ def test_every_function_has_the_role_with_its_own_policy(resources):
         role = properties(resources, name)["Role"]["Fn::GetAtt"][0]
         given = properties(resources, role)["Policies"]
         assert [p["PolicyDocument"] for p in given] == [policies.FUNCTIONS[function]()]
+        assert role == ROLES[name]
         users = [n for n in FUNCTIONS if properties(resources, n)["Role"]["Fn::GetAtt"][0] == role]
         assert users == [name]
         assert properties(resources, role)["AssumeRolePolicyDocument"]["Statement"][0][
@@ -93,7 +95,9 @@ def test_every_function_finds_the_stores(resources):
         assert variables["WEIGHBRIDGE_CATALOG"] == {"Fn::Sub": "dynamodb:${Table}"}
         assert variables["WEIGHBRIDGE_BUCKET"] == {"Ref": "Artifacts"}
         assert variables["WEIGHBRIDGE_SITE_BUCKET"] == {"Ref": "Site"}
-        assert ("WEIGHBRIDGE_SECRET" in variables) == (name == "APIHandler")
+        for alone in ("SECRET", "COOKIE_EPOCH", "ANONYMOUS"):
+            assert (f"WEIGHBRIDGE_{alone}" in variables) == (name == "APIHandler")
+        assert variables["WEIGHBRIDGE_LOG"] == "json"
         assert ("WEIGHBRIDGE_FATE_STORE" in variables) == (name in ("APIHandler", "Archive"))
         assert ("GETI_TOKEN" in variables) == (name in ("APIHandler", "Archive"))
 
@@ -152,14 +156,38 @@ def test_buckets_are_closed_encrypted_and_free_what_is_deleted(resources, bucket
     """Nothing is public, stale uploads end, and no version keeps deleted bytes."""
     found = properties(resources, bucket)
     assert list(found["PublicAccessBlockConfiguration"].values()) == [True] * 4
-    assert "BucketEncryption" in found
+    own, managed = found["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["Fn::If"][1:]
+    assert managed["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert own["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == {"Ref": "KmsKeyArn"}
     assert "VersioningConfiguration" not in found
-    (rule,) = found["LifecycleConfiguration"]["Rules"]
+    rule, *others = found["LifecycleConfiguration"]["Rules"]
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert not any(key.startswith("Expiration") for key in rule)
-    (statement,) = properties(resources, f"{bucket}Policy")["PolicyDocument"]["Statement"]
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert [(other["Prefix"], other["ExpirationInDays"]) for other in others] == (
+        [("inbox/", 30)] if bucket == "Artifacts" else []
+    )
+    statements = properties(resources, f"{bucket}Policy")["PolicyDocument"]["Statement"]
+    denied = statements[0]
+    if bucket == "Site":
+        assert denied["Fn::If"][0] == "IsTlsOnly"
+        denied = denied["Fn::If"][1]
+    assert denied["Effect"] == "Deny"
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_nothing_that_may_still_be_adopted_expires(resources):
+    """Inbox files are left to the sweep, and to messages that wait as long as a queue keeps them."""
+    (rule,) = [
+        rule
+        for rule in properties(resources, "Artifacts")["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    ]
+    kept = properties(resources, "IndexQueue")["MessageRetentionPeriod"]
+    dead = properties(resources, "IndexDeadLetters")["MessageRetentionPeriod"]
+    expires = rule["ExpirationInDays"] * 86400
+    assert expires > Settings().inbox_seconds
+    assert expires > kept
+    assert expires > dead
 
 
 def test_the_table_is_restorable_and_paid_per_request(resources, stage):
@@ -227,6 +255,44 @@ def test_the_gateway_is_regional(resources):
     api = properties(resources, "RestAPI")
     assert api["EndpointConfiguration"] == "REGIONAL"
     assert api["StageName"] == "v1"
+
+
+def test_a_key_of_ones_own_encrypts_all_that_is_kept_and_every_role_may_use_it(resources):
+    """Table, buckets and queues take it; without the parameter no role has a right to any key."""
+    table = properties(resources, "Table")["SSESpecification"]["Fn::If"]
+    assert table[1]["KMSMasterKeyId"] == {"Ref": "KmsKeyArn"}
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::SQS::Queue":
+            assert properties(resources, name)["KmsMasterKeyId"]["Fn::If"][:2] == [
+                "HasKey", {"Ref": "KmsKeyArn"}
+            ]  # fmt: skip
+    use = resources["KeyUse"]
+    assert use["Condition"] == "HasKey"
+    assert use["Properties"]["Roles"] == [{"Ref": r} for r in (*ROLES.values(), "InboxRole")]
+    (statement,) = use["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == [{"Ref": "KmsKeyArn"}]
+    assert "kms:ViaService" in statement["Condition"]["StringEquals"]
+
+
+def test_what_a_parameter_adds_is_there_only_with_it(resources):
+    """Traces and networks need rights on everything: nobody has them by default."""
+    for name, condition in (("ArchiveNetwork", "HasNetwork"), ("TraceRights", "IsTraced")):
+        assert resources[name]["Condition"] == condition
+        (statement,) = properties(resources, name)["PolicyDocument"]["Statement"]
+        assert statement["Resource"] == "*"
+    for name in FUNCTIONS:
+        assert properties(resources, name)["Tracing"] == {
+            "Fn::If": ["IsTraced", "Active", "PassThrough"]
+        }
+
+
+def test_logs_end(resources):
+    """Each function writes to a group of its own, which its policy covers, for as long as was asked."""
+    for name, function in FUNCTIONS.items():
+        group = properties(resources, name)["LoggingConfig"]["LogGroup"]["Ref"]
+        found = properties(resources, group)
+        assert found["RetentionInDays"] == {"Ref": "LogDays"}
+        assert found["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{function}"}
 
 
 def test_secrets_are_not_shown(template):

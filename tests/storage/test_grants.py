@@ -210,6 +210,14 @@ def test_grants_survive_a_restart(tmp_path):
             )
 
 
+def test_a_session_of_the_role_may_use_a_key_through_the_store_alone():
+    """Nothing else is added to what every guest may; without a right of the role's own it comes to nothing."""
+    *plain, key = grants.session_policy("bucket", "inbox/p1/")["Statement"]
+    assert plain == grants.inbox_policy("bucket", "inbox/p1/")["Statement"]
+    assert set(key["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert key["Condition"] == {"StringLike": {"kms:ViaService": "s3.*"}}
+
+
 def test_the_policy_names_one_prefix():
     """The policy allows puts below the prefix, lists of it, and nothing else."""
     objects, lists = grants.inbox_policy("bucket", "inbox/p1/")["Statement"]
