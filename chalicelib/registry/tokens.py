@@ -191,7 +191,7 @@ def signer(stores: Stores, identifier: str, facade: SigningFacade) -> Principal:
 
 
 def _good(stores: Stores, item: Item) -> Principal:
-    """The principal of a token that has not expired; its last use is noted."""
+    """The principal of a token that has not expired and has requests left; its last use is noted."""
     token = _decoded(item)
     now = stores.now()
     if token.expires and epoch(token.expires) <= now:
@@ -199,6 +199,7 @@ def _good(stores: Stores, item: Item) -> Principal:
     if int(item.attrs.get("n", 0)) < now - TOUCH_SECONDS:
         with suppress(ConditionFailed):
             stores.table.write(Update(item.key, set={"n": int(now)}, condition=(Present(),)))
+    stores.throttle.admit(stores.table, token.id, now, stores.requests_per_minute)
     return Principal(f"token:{token.name}", token.scopes, token.id, token.expires)
 
 
