@@ -38,6 +38,8 @@ class Settings:
     """`WEIGHBRIDGE_S3_ACCESS_KEY`: keys for that store; empty: the usual AWS credentials."""
     s3_secret_key: str = ""
     """`WEIGHBRIDGE_S3_SECRET_KEY`."""
+    store_events: bool = True
+    """`WEIGHBRIDGE_STORE_EVENTS`: whether the store says by itself what arrived; no: we say it."""
     s3_ca_file: str = ""
     """`WEIGHBRIDGE_S3_CA_FILE`: certificates to trust when the server itself speaks TLS to it."""
     dynamodb_endpoint: str = ""
@@ -64,6 +66,10 @@ class Settings:
     """`WEIGHBRIDGE_SIGN_SECONDS`: lifetime of presigned URLs."""
     lease_seconds: int = 86400
     """`WEIGHBRIDGE_LEASE_SECONDS`: how long an unreferenced blob is kept for its uploader."""
+    requests_per_minute: int = 12_000
+    """`WEIGHBRIDGE_REQUESTS_PER_MINUTE`: how many requests a token may make; 0: no limit."""
+    open_uploads: int = 1000
+    """`WEIGHBRIDGE_OPEN_UPLOADS`: how many multipart uploads may be open in a project."""
     stale_seconds: int = 7 * 86400
     """`WEIGHBRIDGE_STALE_SECONDS`: uploads and open versions untouched for longer are swept."""
     inbox_seconds: int = 14 * 86400
@@ -89,6 +95,8 @@ class Settings:
 
 
 _DEFAULTS = Settings()
+MAX_SIGN = 7 * 86400
+MAX_OPEN = 1000
 
 
 def boolean(name: str, text: str) -> bool:
@@ -114,7 +122,7 @@ def read(env: Mapping[str, str]) -> Settings:
         elif isinstance(default, int):
             if not text.isdigit():
                 raise InvalidRequest(
-                    f"WEIGHBRIDGE_{name.upper()} must be a whole number of seconds, not {text!r}"
+                    f"WEIGHBRIDGE_{name.upper()} must be a whole number, not {text!r}"
                 )
             values[name] = int(text)
         else:
@@ -130,6 +138,15 @@ def read(env: Mapping[str, str]) -> Settings:
         raise InvalidRequest(
             "WEIGHBRIDGE_EDGE_DOWNLOAD must be redirect, inline or auto, not "
             f"{settings.edge_download!r}"
+        )
+    if not 60 <= settings.sign_seconds <= MAX_SIGN:
+        raise InvalidRequest(
+            f"WEIGHBRIDGE_SIGN_SECONDS must be from 60 to {MAX_SIGN} (a week, the most that S3 takes), not "
+            f"{settings.sign_seconds}"
+        )
+    if not 1 <= settings.open_uploads <= MAX_OPEN:
+        raise InvalidRequest(
+            f"WEIGHBRIDGE_OPEN_UPLOADS must be from 1 to {MAX_OPEN}, not {settings.open_uploads}"
         )
     if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", settings.edge_url_scheme):
         raise InvalidRequest(

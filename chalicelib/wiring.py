@@ -64,6 +64,8 @@ def build(config: Settings) -> Stores:
         site=_blobs(config, config.site_bucket), grants=_grants(config),
         sign_seconds=config.sign_seconds, lease_seconds=config.lease_seconds,
         stale_seconds=config.stale_seconds, inbox_seconds=config.inbox_seconds,
+        announce=not config.store_events, open_uploads=config.open_uploads,
+        requests_per_minute=config.requests_per_minute,
         bucket=config.bucket, inspect=_inspect,
     )  # fmt: skip
 

@@ -132,7 +132,7 @@ def problem(error: RegistryError, request_id: str = "") -> Response:
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="weighbridge"'
     if error.status in (429, 503):
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = str(error.details.get("retry_after", 1))
     body = json.dumps(error.body(request_id), ensure_ascii=False)
     return Response(body=body, status_code=error.status or 500, headers=headers)
 

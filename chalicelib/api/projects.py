@@ -3,7 +3,7 @@
 from chalice.app import Blueprint
 
 from chalicelib.api.http import PAGED, Call, endpoint
-from chalicelib.registry import access, drops, models, outbox, packages, projects, reindexing
+from chalicelib.registry import access, drops, models, outbox, packages, projects, reindexing, usage
 from chalicelib.wiring import stores
 from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import (
@@ -16,6 +16,7 @@ from weighbridge.contract.types import (
     Project,
     ProjectChanges,
     ProjectPage,
+    ProjectUsage,
     ReindexJob,
     ReindexRequest,
     Version,
@@ -47,8 +48,14 @@ def show(call: Call) -> Project:
 
 @endpoint(routes, "PATCH", BASE + "/{project}", "admin", body=ProjectChanges, answers=Project)
 def change(call: Call) -> Project:
-    """Changes a project's description, its inbox (open or closed) or its safety policy."""
+    """Changes a project's description, its inbox (open or closed), its safety policy or its quota."""
     return projects.change(stores(), call.by, call.project, call.body)
+
+
+@endpoint(routes, "GET", BASE + "/{project}/usage", "read", answers=ProjectUsage)
+def show_usage(call: Call) -> ProjectUsage:
+    """How much a project holds, and its quota."""
+    return usage.of_project(stores(), call.project)
 
 
 @endpoint(routes, "DELETE", BASE + "/{project}", "delete", answers=Deleted)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from chalicelib.archives import streams
-from chalicelib.registry import blobs, keys, parts
+from chalicelib.registry import blobs, keys, parts, usage
 from chalicelib.registry.ports import Head, StoredPart
 from chalicelib.registry.stores import Stores
 from weighbridge.contract import cuts, digests
@@ -102,6 +102,8 @@ class Keeper:
         stores, project_id = self._stores, self._project_id
         have = blobs.live(stores, project_id, waiting)
         missing = sorted(waiting.keys() - (have.keys() - blobs.lease(stores, project_id, have)))
+        sizes = (digests.parse_blob(blob).size for blob in missing)
+        usage.require_bytes(stores, project_id, sum(sizes))
         blobs.note(stores, project_id, missing)
 
         def put(blob: str) -> Head:
@@ -115,6 +117,7 @@ class Keeper:
 
     def _large(self, path: str, size: int, step: int, source: Iterable[bytes]) -> None:
         stores, project_id = self._stores, self._project_id
+        usage.require_bytes(stores, project_id, size)
         key = keys.blob_object(project_id, stores.random())
         upload = stores.blobs.create_multipart(key, cuts.FIXED)
         whole = hashlib.sha256()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from chalicelib.registry import blobs, checkpoints, drops, keys, models, projects, publishing
+from chalicelib.registry import blobs, checkpoints, drops, keys, models, projects, publishing, usage
 from chalicelib.registry import versions as reading
 from chalicelib.registry.ports import Head, Precondition
 from chalicelib.registry.projects import ProjectRecord
@@ -240,6 +240,7 @@ def _adopt(stores: Stores, project_id: str, name: str, head: Head) -> FileEntry:
         raise InvalidManifest(
             f"{name} has {head.size} bytes; an inbox file has {MAX_COPY} at most: push it instead"
         )
+    usage.require_bytes(stores, project_id, head.size)
     target = keys.blob_object(project_id, stores.random())
     try:
         copy = stores.blobs.adopt(head.key, head.etag, target)

@@ -1,8 +1,9 @@
 """Blobs: registered once S3 has verified them, leased while nothing refers to them, referred to."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from chalicelib.registry import keys
+from chalicelib.registry import keys, usage
 from chalicelib.registry.ports import (
     Absent,
     ConditionFailed,
@@ -100,11 +101,22 @@ def claim_many(stores: Stores, project_id: str, heads: Mapping[str, Head]) -> se
     """`claim` for many blobs, each by itself; those that are now what was claimed."""
     puts = {blob: _claimed(stores, project_id, blob, head) for blob, head in heads.items()}
     refusals = stores.table.write_each(list(puts.values()))
+    fresh = [blob for blob, refused in zip(puts, refusals, strict=True) if refused is None]
+    usage.add_bytes(stores, project_id, sum(heads[blob].size for blob in fresh))
+    if stores.announce:
+        for blob in fresh:
+            _announce(stores, heads[blob].key)
     return {
         blob
         for (blob, put), refused in zip(puts.items(), refusals, strict=True)
         if refused is None or _taken(stores, project_id, blob, put, refused.existing)
     }
+
+
+def _announce(stores: Stores, key: str) -> None:
+    """Says what the store's own event would say; if it is lost, the sweep looks after the lease."""
+    with suppress(Unavailable):
+        stores.queue.send("index", {"detail": {"object": {"key": key}}})
 
 
 def _claimed(stores: Stores, project_id: str, blob: str, head: Head) -> Put:

@@ -14,6 +14,7 @@ from chalicelib.registry import (
     packages,
     projects,
     publishing,
+    usage,
     versions,
 )
 from chalicelib.registry.models import ModelRecord
@@ -183,7 +184,7 @@ def delete(stores: Stores, by: str, project: str, model: str, selector: VersionS
                 keys.version(record.id, kind, target),
                 (Equal("rev", current.version.revision),),
             ),
-            Put(tombstone),
+            Put(tombstone), usage.less(record.project_id, "versions"),
             outbox.entry(
                 stores, record.project_id, "version.deleted", by, model=model,
                 subject=f"{model}@{target}", versions=[target],

@@ -52,6 +52,9 @@
 | who has a package's identity | `Z#<project id>` | `K#<sha256 of it>` | get (lock item) |
 | registrations by number, name, parent | `S#<project id>` | `<kind>#<n>`, `L#…#<name>`, `P#…#<n>` | get; query |
 | numbers for foreign clients; next: `N` | `S#<project id>` | `R#<model id>[#<version>]`, `D#<number>` | get |
+| how much of a project is used | `P#<project id>` | `USAGE#<bytes, versions or models>` | get (atomic add) |
+| requests of a token in a minute | `R#<token id>` | minute | atomic add (TTL) |
+| the backup that is being restored | `RESTORE` | `MARK` | get |
 | tokens; one-time tickets | `TOKENS`, `TICKETS` | token id; ticket digest | get; query |
 
 All reads are strongly consistent; there is no secondary index. Blob partitions are spread by digest.
@@ -144,6 +147,16 @@ def model_name(project_id: str, model_id: str) -> Key:
 def refusal(project_id: str, folder: str) -> Key:
     """Why the drop in an inbox folder was refused."""
     return Key(f"P#{project_id}", f"J#{folder}")
+
+
+def usage(project_id: str, kind: str) -> Key:
+    """How much of a project is used: `bytes`, `versions` or `models`."""
+    return Key(f"P#{project_id}", f"USAGE#{kind}")
+
+
+def requests(token_id: str, minute: int) -> Key:
+    """How many requests a token made in a minute (since 1970)."""
+    return Key(f"R#{token_id}", str(minute))
 
 
 def reindex_job(project_id: str) -> Key:

@@ -15,6 +15,7 @@ from chalicelib.registry import (
     paging,
     projects,
     retention,
+    usage,
 )
 from chalicelib.registry.ports import (
     Absent,
@@ -168,11 +169,14 @@ def create(stores: Stores, by: str, project: str, new: NewModel) -> Model:
     event = outbox.entry(stores, record.id, "model.created", by, model=name, subject=name)
     live = Check(keys.project(project), (Equal("state", "live"),))
     by_id = Put(Item(keys.model_name(record.id, model.id), {"ref": name}))
+    counted = usage.more_models(stores, record)
     try:
-        stores.table.transact([Put(item, (Absent(),)), live, by_id, event])
+        stores.table.transact([Put(item, (Absent(),)), live, by_id, event, counted])
     except ConditionFailed as failed:
         if failed.index == 1:
             raise Conflict(f"the project {project!r} is being deleted") from None
+        if failed.index == 4:
+            raise Unavailable("others make models in this project as well; try again") from None
         raise AlreadyExists(f"there is a model {project}/{name} already") from None
     outbox.wake(stores, record.id)
     return model
@@ -341,7 +345,8 @@ def delete(stores: Stores, by: str, project: str, name: str) -> Deleted:
         model_id=record.id,
     )  # fmt: skip
     stores.table.transact([
-        Delete(record.key), Delete(keys.model_name(record.project_id, record.id)), event
+        Delete(record.key), Delete(keys.model_name(record.project_id, record.id)), event,
+        usage.less(record.project_id, "models"),
     ])  # fmt: skip
     outbox.wake(stores, record.project_id)
     return Deleted(record.name)

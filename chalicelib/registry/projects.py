@@ -19,10 +19,25 @@ from chalicelib.registry.ports import (
 )
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import codec, names
-from weighbridge.contract.errors import AlreadyExists, Conflict, InUse, NotFound, TooLarge
-from weighbridge.contract.types import Deleted, NewProject, Project, ProjectChanges, ProjectPage
+from weighbridge.contract.errors import (
+    AlreadyExists,
+    Conflict,
+    InUse,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+)
+from weighbridge.contract.types import (
+    Deleted,
+    NewProject,
+    Project,
+    ProjectChanges,
+    ProjectPage,
+    Quota,
+)
 
 MAX_DESCRIPTION = 10_000
+MAX_QUOTA = 2**60
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +145,8 @@ def change(stores: Stores, by: str, name: str, changes: ProjectChanges) -> Proje
         project = replace(project, inbox=changes.inbox)
     if changes.safety is not None:
         project = replace(project, safety=changes.safety)
+    if changes.quota is not None:
+        project = replace(project, quota=_quota(changes.quota))
     changed = replace(record, project=project)
     update = Update(
         keys.project(name), add={"rev": 1}, doc=_doc(changed),
@@ -145,6 +162,15 @@ def change(stores: Stores, by: str, name: str, changes: ProjectChanges) -> Proje
         raise Conflict(f"the project {name!r} was changed by another; look and retry") from None
     outbox.wake(stores, record.id)
     return project
+
+
+def _quota(quota: Quota) -> Quota:
+    for name, value in codec.encode(quota).items():
+        if not 0 <= value <= MAX_QUOTA:
+            raise InvalidRequest(
+                f"a quota of {name} is from 0 (none) to {MAX_QUOTA}, not {value}", limit=MAX_QUOTA
+            )
+    return quota
 
 
 def delete(stores: Stores, by: str, name: str) -> Deleted:
@@ -168,5 +194,7 @@ def delete(stores: Stores, by: str, name: str) -> Deleted:
     event = outbox.entry(stores, record.id, "project.deleted", by, subject=record.project.name)
     leftover = Put(Item(Key(keys.DELETED, record.id)))
     stores.table.transact([Delete(key), Delete(keys.project_name(record.id)), leftover, event])
+    counts = [keys.usage(record.id, kind) for kind in ("bytes", "versions", "models")]
+    stores.table.write_many([Delete(count) for count in counts])
     outbox.wake(stores, record.id)
     return Deleted(record.project.name)

@@ -20,6 +20,7 @@ from chalicelib.registry import (
     projects,
     retention,
     safety,
+    usage,
     versions,
 )
 from chalicelib.registry.models import ModelRecord
@@ -78,7 +79,7 @@ def begin(
     """Opens the next version. The same key again answers the same version. `allow` is called before
     a project is made for it, and raises if the caller may not.
 
-    Cost: one counter update, one note and one transaction of 2 items (1 more with a label, 1 more
+    Cost: two counter updates, one note and one transaction of 2 items (1 more with a label, 1 more
     with a retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
     """
     names.key("idempotency key", new.key)
@@ -100,6 +101,7 @@ def begin(
         labels.check(record, labels.mark(stores, record), label)
     elif label and (lock := stores.table.get(keys.label(record.id, label))):
         raise _taken(record, label, lock)
+    usage.add_version(stores, record.project)
     counter = stores.table.write(
         Update(keys.counter(keys.of_model(record.id)), add={"n": 1}, condition=(Missing("state"),))
     )
@@ -134,6 +136,7 @@ def begin(
     try:
         stores.table.transact(writes)
     except ConditionFailed as failed:
+        stores.table.write(usage.less(record.project_id, "versions"))
         if failed.index == 1:  # a twin of this request was faster
             twin = stores.table.get(keys.idempotency(record.id, new.key))
             return versions.numbered(stores, record, int(twin.attrs["n"]) if twin else 0).version
@@ -373,7 +376,7 @@ def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Ver
     )  # fmt: skip
     writes: list[Write] = [
         Delete(keys.version(record.id, keys.OPEN, number), (Equal("state", "open"),)),
-        Put(item), event,
+        Put(item), event, usage.less(record.project_id, "versions"),
     ]  # fmt: skip
     if not labels.ordered(record.model):  # else it was never locked
         writes += labels.freed(stores, record, found.version.label, number)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.registry import blobs, jobs, keys, parts, unfinished, uploads
+from chalicelib.registry import blobs, jobs, keys, parts, unfinished, uploads, usage
 from chalicelib.registry.jobs import Job
 from chalicelib.registry.ports import Delete, Head, Item, Precondition, Put, SignedForm
 from chalicelib.registry.stores import Stores
@@ -52,6 +52,7 @@ def whole(stores: Stores, project_id: str, name: str, data: bytes) -> FileEntry:
     there = blobs.live(stores, project_id, [blob])
     if there and not blobs.lease(stores, project_id, there):
         return entry
+    usage.require_bytes(stores, project_id, len(data))
     key = keys.blob_object(project_id, stores.random())
     blobs.note(stores, project_id, [blob])
     # Should we die behind this line: nothing names the object, and the sweep finds it as an orphan.
@@ -198,6 +199,7 @@ class Incoming:
             view = view[len(taken) :]
 
     def _send(self) -> None:
+        usage.require_bytes(self._stores, self._project_id, self.size)
         if not self._upload:
             self._upload = unfinished.opened(
                 self._stores, self._by, self._project_id, cuts.FIXED, "", ""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from chalicelib.registry.inspection import Inspector
 from chalicelib.registry.ports import Blobs, InboxGrants, Queue, Table
+from chalicelib.registry.throttling import Throttle
 
 
 def _random() -> str:
@@ -29,6 +30,11 @@ class Stores:
     lease_seconds: int = 86400
     stale_seconds: int = 7 * 86400
     inbox_seconds: int = 14 * 86400
+    open_uploads: int = 1000
+    requests_per_minute: int = 0
+    announce: bool = False
+    """Whether the index queue is told of new blobs from here, since the store sends no events."""
+    throttle: Throttle = field(default_factory=Throttle)
     bucket: str = field(default="")
     inspect: Inspector | None = None
 

@@ -19,6 +19,7 @@ from chalicelib.registry import (
     projects,
     publications,
     publishing,
+    usage,
     versions,
 )
 from chalicelib.registry.ports import (
@@ -264,6 +265,7 @@ def _collect(stores: Stores, project_id: str, blob: str, report: Report) -> bool
     except ConditionFailed:
         return True  # pushed again meanwhile, under a new object; the part list is that one's too
     parts.drop_list(stores, project_id, blob)
+    usage.freed_bytes(stores, project_id, int(item.doc["size"]))
     report.freed_blobs += 1
     report.freed_bytes += int(item.doc["size"])
     return True

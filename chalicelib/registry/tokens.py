@@ -192,7 +192,7 @@ def signer(stores: Stores, identifier: str, facade: SigningFacade) -> Principal:
 
 
 def _good(stores: Stores, item: Item) -> Principal:
-    """The principal of a token that has not expired; its last use is noted."""
+    """The principal of a token that has not expired and has requests left; its last use is noted."""
     token = _decoded(item)
     now = stores.now()
     if token.expires and epoch(token.expires) <= now:
@@ -201,6 +201,7 @@ def _good(stores: Stores, item: Item) -> Principal:
         # Revoked meanwhile, or not written down this time: the request goes on.
         with suppress(ConditionFailed, Unavailable):
             stores.table.write(Update(item.key, set={"n": int(now)}, condition=(Present(),)))
+    stores.throttle.admit(stores.table, token.id, now, stores.requests_per_minute)
     return Principal(f"token:{token.name}", token.scopes, token.id, token.expires)
 
 

@@ -9,7 +9,7 @@ is the store's word, never the client's.
 import hashlib
 from collections.abc import Sequence
 
-from chalicelib.registry import keys
+from chalicelib.registry import keys, usage
 from chalicelib.registry.ports import Absent, Item, Put, StoredPart
 from chalicelib.registry.stores import Stores, event_id, iso
 from weighbridge.contract.errors import NotFound
@@ -26,6 +26,7 @@ def name_start(scheme: int, size: int, of: str) -> str:
 
 def opened(stores: Stores, by: str, project_id: str, scheme: int, blob: str, start: str) -> str:
     """Starts a multipart upload at the store; answers our name for it."""
+    usage.require_upload(stores, project_id)
     key = keys.blob_object(project_id, stores.random())
     identifier = start + event_id(stores.now(), stores.random())
     doc = {

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, keys, parts, projects, unfinished
+from chalicelib.registry import blobs, keys, parts, projects, unfinished, usage
 from chalicelib.registry.ports import Delete, Head, Item, Signed, StoredPart
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import cuts, digests, manifests
@@ -61,6 +61,9 @@ def plan(stores: Stores, by: str, project: str, request: PlanRequest) -> Plan:
     ids = [w.blob for w in request.want]
     have = blobs.live(stores, record.id, ids)
     have = {b: have[b] for b in have.keys() - blobs.lease(stores, record.id, have)}
+    missing = {b: d.size for b, d in zip(ids, wanted, strict=True) if b not in have}
+    if missing:
+        usage.require_bytes(stores, record.id, sum(missing.values()), record)
     many = sum(not d.parts and b not in have for b, d in zip(ids, wanted, strict=True)) > FEW
     shared = stores.random() if many else ""
     plans: list[BlobPlan] = []
@@ -195,6 +198,7 @@ def start(stores: Stores, by: str, project: str, new: NewUpload) -> Upload:
     begins = unfinished.name_start(new.scheme, new.size, first)
     if there := unfinished.left(stores, by, record.id, begins, "", new.parts):
         return Upload(there, resumed=True)
+    usage.require_bytes(stores, record.id, new.size, record)
     return Upload(unfinished.opened(stores, by, record.id, new.scheme, "", begins))
 
 

@@ -42,6 +42,8 @@ class DynamoTable:
     without success a call raises `Unavailable`.
     """
 
+    consistent_scan = False
+    """A scan shows some items before a change and others after it."""
     _row: type[rows.Row] | None
 
     def __init__(
@@ -201,6 +203,20 @@ class DynamoTable:
                 pool.submit(copy_context().run, one, numbered) for numbered in enumerate(writes)
             ]
             return [task.result() for task in tasks]
+
+    def scan(self) -> Iterator[Item]:
+        """Every item, each as it was at some moment of the scan (backups)."""
+        row, connection = self._use()
+        start: Any = None
+        while True:
+            request = partial(
+                connection.scan, self._name, exclusive_start_key=start, consistent_read=True
+            )
+            answer = patiently(request, self._patience)
+            yield from _items(row, answer["Items"])
+            start = answer.get("LastEvaluatedKey")
+            if not start:
+                return
 
     def purge_expired(self, now: int) -> int:
         """Nothing to do: the table's time to live does it."""

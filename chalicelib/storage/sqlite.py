@@ -47,6 +47,9 @@ class SqliteTable:
     A write that returned survives the death of the process and of the machine.
     """
 
+    consistent_scan = True
+    """A scan shows the table as it was at one moment."""
+
     def __init__(self, path: str) -> None:
         self._connections = Connections(path, _SCHEMA)
 
@@ -142,6 +145,17 @@ class SqliteTable:
                 if units.recording():
                     sizes.append((items.size_of(old), items.size_of(new)))
         return refused
+
+    def scan(self) -> Iterator[Item]:
+        """Every item, by key: all as they were when the first one was asked for (backups)."""
+        sql = f"SELECT pk, sk, {_COLUMNS}, doc FROM items ORDER BY pk, sk"  # noqa: S608
+        with self._connections.reading() as db:
+            cursor = db.execute(sql)
+            try:
+                for pk, sk, *row in cursor:
+                    yield _item(Key(pk, sk), row)
+            finally:
+                cursor.close()
 
     def purge_expired(self, now: int, limit: int = 1000) -> int:
         """Drops up to `limit` items whose `ttl` has passed; how many it dropped."""

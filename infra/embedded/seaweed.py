@@ -135,7 +135,7 @@ class SeaweedFS:
                     raise
 
     def _start(self, deadline: float) -> None:
-        weed = _program()
+        weed = program()
         conf = self._data / "conf"
         for folder in (conf, self._data / "volumes", self._data / "filer"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -340,7 +340,8 @@ def _takes_objects(port: int, blobs: S3Blobs) -> bool:
     return True
 
 
-def _program() -> str:
+def program() -> str:
+    """Where SeaweedFS is; `Unsupported` where it is not."""
     beside = Path(sysconfig.get_path("scripts")) / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if not found:

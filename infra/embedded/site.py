@@ -6,7 +6,6 @@ in the environment name (`WEIGHBRIDGE_CATALOG` and the rest), if no folder is gi
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.embedded import options
+from infra.embedded import opening
 from weighbridge.contract.errors import InvalidRequest, RegistryError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         if args.repair and args.out is not None:
             raise InvalidRequest("a folder is repaired by building it again: `site build --out`")
         with ExitStack() as parts:
-            stores = _stores(args.data, parts)
+            stores = opening.stores(args.data, parts)
             return _build(stores, args.out) if args.what == "build" else _check(stores, args)
     except InvalidRequest as error:
         print(f"weighbridge site: {error.message}", file=sys.stderr)
@@ -53,39 +52,6 @@ def main(argv: Sequence[str]) -> int:
     except RegistryError as error:
         print(f"weighbridge site: {error.message}", file=sys.stderr)
         return 7
-
-
-def _stores(data: Path | None, parts: ExitStack) -> "Stores":
-    from chalicelib import wiring
-
-    if data is None and os.environ.get("WEIGHBRIDGE_CATALOG"):
-        return wiring.stores()
-    from chalicelib.settings import settings
-    from infra.embedded import stack
-    from infra.embedded.data_folder import DataFolder
-    from infra.embedded.seaweed import SeaweedFS
-
-    path = (data or options.default_data(os.environ)).absolute()
-    if not (path / "catalog.sqlite").is_file():
-        raise InvalidRequest(f"{path} holds no registry; name its data folder with --data")
-    if not (path / "objects").is_dir():
-        raise InvalidRequest(
-            f"the files of {path} are in another store; put its settings (WEIGHBRIDGE_CATALOG, "
-            "WEIGHBRIDGE_S3_ENDPOINT and the rest) into the environment, and leave out --data"
-        )
-    folder = DataFolder(path)
-    parts.callback(folder.close)
-    keys = folder.secrets()
-    os.environ.update(stack.environment(options.Options(path), path, keys, ""))
-    store = SeaweedFS(
-        path / "objects", access_key=keys.s3_access_key, secret_key=keys.s3_secret_key
-    )
-    parts.enter_context(store)
-    os.environ["WEIGHBRIDGE_S3_ENDPOINT"] = store.endpoint
-    settings.cache_clear()
-    made = wiring.build(settings())
-    parts.callback(made.table.close)  # type: ignore[attr-defined]
-    return made
 
 
 def _build(stores: "Stores", out: Path) -> int:

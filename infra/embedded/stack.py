@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from infra.embedded import log_lines
-from infra.embedded.data_folder import DataFolder, Secrets
+from infra.embedded.data_folder import DataFolder, Secrets, write_private
+from infra.embedded.opening import RUNNING
 from infra.embedded.options import Options
 from weighbridge.contract.errors import Conflict, Unavailable
 
@@ -33,7 +34,8 @@ _POLL_SECONDS = 20.0
 """Between sweeps where the store sends no webhooks: only the sweep finds what is new there."""
 _KEPT = (
     "SIGN_SECONDS", "LEASE_SECONDS", "STALE_SECONDS", "DOOR_PROJECT", "EDGE_DOWNLOAD",
-    "EDGE_URL_SCHEME", "FATE_STORE", "FATE_STORE_ROOT", "LOG", "COOKIE_EPOCH",
+    "EDGE_URL_SCHEME", "FATE_STORE", "FATE_STORE_ROOT", "LOG", "COOKIE_EPOCH", "OPEN_UPLOADS",
+    "REQUESTS_PER_MINUTE",
 )  # fmt: skip
 _KEPT_FOR_ANOTHER_STORE = (
     "BUCKET", "SITE_BUCKET", "REGION", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_CA_FILE", "INBOX_ROLE",
@@ -141,6 +143,7 @@ class Stack:
         self._parts.callback(seaweed.stop, _SEAWEED_GRACE)
         seaweed.start()
         self._seaweed = seaweed
+        write_private(self.folder.path / RUNNING, json.dumps({"endpoint": seaweed.endpoint}))
         os.environ["WEIGHBRIDGE_S3_ENDPOINT"] = seaweed.endpoint
         os.environ["WEIGHBRIDGE_INBOX_IDENTITIES"] = seaweed.endpoint
         os.environ["WEIGHBRIDGE_S3_PUBLIC_ENDPOINT"] = self._public_s3(seaweed)
@@ -164,8 +167,10 @@ class Stack:
         log_lines.replace_handlers(logging.getLogger("weighbridge"))
         observing.write_to(log_lines.of_request)
         stores = wiring.stores()
-        for store in (stores.blobs, stores.site):
-            store.ensure_bucket()  # type: ignore[attr-defined]
+        # Of another store the rules are its operator's: not every one knows CORS.
+        origins = [self.url] if self._seaweed is not None else []
+        stores.blobs.ensure_bucket(origins)  # type: ignore[attr-defined]
+        stores.site.ensure_bucket()  # type: ignore[attr-defined]
         jobs.recover(stores)
         wiring.bootstrap(self.secrets.admin_token)
         return app
@@ -243,7 +248,9 @@ def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[s
         "S3_ENDPOINT": options.s3_endpoint,
         "S3_PUBLIC_ENDPOINT": options.s3_public_url,
     }
-    if not options.s3_endpoint:
+    if options.s3_endpoint:
+        settings["STORE_EVENTS"] = "no"  # nobody has told that store where we are
+    else:
         from infra.embedded.seaweed import REGION
 
         settings |= {
@@ -259,6 +266,8 @@ def environment(options: Options, data: Path, keys: Secrets, url: str) -> dict[s
             settings.setdefault(name, value)
     settings.setdefault("BUCKET", "weighbridge-artifacts")
     settings.setdefault("EDGE_DOWNLOAD", "inline")
+    # A machine of one's own serves as fast as it can; a network's may be told otherwise.
+    settings.setdefault("REQUESTS_PER_MINUTE", "0")
     return {f"WEIGHBRIDGE_{name}": value for name, value in settings.items()}
 
 

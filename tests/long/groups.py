@@ -72,6 +72,14 @@ GROUPS = (
         ),
     ),
     Group(
+        "distributed",
+        ("chalicelib/storage/s3.py", "chalicelib/storage/s3_parts.py", "chalicelib/storage/s3_copies.py"),
+        (
+            "tests/storage/test_distributed.py::test_the_behaviour_suite_holds_on_a_cluster",
+            "tests/storage/test_distributed.py::test_a_registry_survives_a_machine_of_its_store",
+        ),
+    ),
+    Group(
         "forml",
         ("sdk/weighbridge/forml.py", "sdk/weighbridge/generations", "chalicelib/registry/labels.py"),
         ("tests/forml/test_provider.py::test_large_packages_and_states",),

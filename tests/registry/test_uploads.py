@@ -1,10 +1,13 @@
 """Multipart uploads: signed in pages, resumed from what the store lists, completed exactly once."""
 
 import hashlib
+import json
+from dataclasses import replace
 
 import pytest
 
 from chalicelib.registry import keys, projects, uploads
+from tests.registry_world import publish
 from weighbridge.contract import digests
 from weighbridge.contract.digests import Sha256
 from weighbridge.contract.errors import IntegrityError, InvalidRequest, NotFound, Unsupported
@@ -157,3 +160,25 @@ def test_an_aborted_upload_is_gone(stores):
     uploads.abort(stores, "vision", upload)
     with pytest.raises(NotFound):
         complete(stores, upload)
+
+
+def test_where_the_store_sends_no_events_the_indexer_is_told_of_new_blobs(stores):
+    """Of each once, with a message that the function for the store's events takes."""
+    from chalice.test import Client
+
+    from app import app
+    from chalicelib import wiring
+    from chalicelib.registry import facts
+
+    silent = replace(stores, announce=True)
+    publish(silent, {"a": b"one", "b": b"two"})
+    publish(silent, {"a": b"one"})
+    messages = stores.queue.take("index")
+    assert len(messages) == 2
+    with wiring.using(silent), Client(app) as client:
+        event = client.events.generate_sqs_event([json.dumps(m) for m in messages])
+        assert client.lambda_.invoke("index_object", event).payload == {"batchItemFailures": []}
+    blob = digests.single_blob(digests.sha256_of(b"one"), 3)
+    assert facts.indexed(stores, projects.find(stores, "vision").id, blob)
+    publish(stores, {"c": b"three"})
+    assert stores.queue.take("index") == []

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import socket
 import ssl
 import tempfile
@@ -31,7 +32,7 @@ class Seaweed:
     secret_key: str
     bucket: str
     site_bucket: str
-    server: SeaweedFS
+    server: SeaweedFS | None
 
     def blobs(self, bucket: str = "", prefix: str = "") -> S3Blobs:
         """The adapter on one of its buckets; close it when done."""
@@ -64,7 +65,19 @@ def seaweed_server(data: Path | None = None, **options) -> Iterator[Seaweed]:
 
 @pytest.fixture(scope="session")
 def seaweed() -> Iterator[Seaweed]:
-    """One SeaweedFS for all tests of a process; take a fresh prefix in it."""
+    """One SeaweedFS for all tests of a process; take a fresh prefix in it.
+
+    `WEIGHBRIDGE_TEST_S3` (with `WEIGHBRIDGE_TEST_S3_KEYS`, "ACCESS SECRET") names another store instead: a
+    cluster, or whatever else is to hold what a registry asks of it.
+    """
+    if endpoint := os.environ.get("WEIGHBRIDGE_TEST_S3"):
+        access, _, secret = os.environ["WEIGHBRIDGE_TEST_S3_KEYS"].partition(" ")
+        there = Seaweed(endpoint, access, secret, "test-artifacts", "test-site", None)
+        for bucket in (there.bucket, there.site_bucket):
+            with contextlib.closing(there.blobs(bucket)) as blobs:
+                blobs.ensure_bucket()
+        yield there
+        return
     with seaweed_server() as running:
         yield running
 

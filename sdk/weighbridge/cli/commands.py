@@ -8,6 +8,7 @@ from weighbridge.cli import (
     fate_commands,
     geti_commands,
     keeping,
+    operating,
     provider_commands,
 )
 from weighbridge.cli.command import GROUPS, Command, Group
@@ -185,12 +186,21 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "project set",
         "change",
-        "Change the description of a project, its inbox or its safety policy.",
+        "Change a project: its description, inbox, safety policy, quota.",
         "projects:change",
         (
             "weighbridge project set vision --inbox on",
             "weighbridge project set vision --safety block",
+            "weighbridge project set vision --quota-bytes 500GiB --quota-versions 10000",
         ),
+    ),
+    Command(
+        "project show",
+        "read",
+        "Show a project, how much it holds and how much it may.",
+        "projects:show",
+        ("weighbridge project show vision", "weighbridge project show vision --json"),
+        notes="Bytes are those of stored files, each once; deleted ones count until they are freed.",
     ),
     Command(
         "project rm",
@@ -331,6 +341,7 @@ COMMANDS: tuple[Command, ...] = (
         ("weighbridge version",),
     ),
     *keeping.COMMANDS,
+    *operating.COMMANDS,
     *geti_commands.COMMANDS,
     *fate_commands.COMMANDS,
     *provider_commands.COMMANDS,

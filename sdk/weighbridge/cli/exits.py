@@ -31,7 +31,7 @@ LOCAL = 8
 MEANINGS: dict[int, str] = {
     0: "Done. For `diff`: the versions are equal.",
     DIFFERENT: "`diff`: the versions differ. `edge import`, `geti import`: some were not copied. "
-    "`site check`: something is wrong.",
+    "`site check`, `doctor`: something is wrong.",
     USAGE: "The command or the request is wrong, or over a limit; change it.",
     3: "No token, a wrong one, or one that may not do this.",
     4: "Not there, or not visible to this token; or it was deleted.",

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from weighbridge.cli import parsing, removing
 from weighbridge.cli.context import Context
-from weighbridge.cli.screen import moment
+from weighbridge.cli.screen import human_size, moment
 from weighbridge.contract import names, types
 from weighbridge.contract.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
+
+QUOTAS = ("bytes", "versions", "models")
 
 
 def create_arguments(parser: ArgumentParser) -> None:
@@ -39,6 +41,35 @@ def create(args: Namespace, context: Context) -> int:
     return 0
 
 
+def show_arguments(parser: ArgumentParser) -> None:
+    """Arguments of `project show`."""
+    parser.add_argument("name", metavar="PROJECT", help="the project")
+    parsing.reads(parser)
+
+
+def show(args: Namespace, context: Context) -> int:
+    """Shows a project with what is used of its quota."""
+    name = names.project_name(args.name)
+    with context.registry(args) as registry:
+        project, usage = registry.client.project(name), registry.client.project_usage(name)
+    if args.json:
+        context.screen.json({"project": project, "usage": usage})
+        return 0
+    pairs = [
+        ("project", project.name), ("description", project.description),
+        ("inbox", "open" if project.inbox else "closed"), ("safety policy", project.safety),
+    ]  # fmt: skip
+    for kind in QUOTAS:
+        used, most = getattr(usage, kind), getattr(project.quota, kind)
+        text = (amount_text(kind, used) if used else "0") + (
+            f" of {amount_text(kind, most)}" if most else ""
+        )
+        pairs.append((kind, text))
+    pairs.append(("open uploads", f"{usage.open_uploads:,}"))
+    context.screen.fields(pairs, indent="")
+    return 0
+
+
 def change_arguments(parser: ArgumentParser) -> None:
     """Arguments of `project set`."""
     parser.add_argument("name", metavar="PROJECT", help="the project")
@@ -51,16 +82,30 @@ def change_arguments(parser: ArgumentParser) -> None:
         choices=("warn", "block"),
         help="what becomes of files that can execute code: shown (warn), or held back (block)",
     )
+    for kind in QUOTAS:
+        parser.add_argument(
+            f"--quota-{kind}",
+            metavar="SIZE" if kind == "bytes" else "N",
+            help=f"how many {kind} it may hold{', such as 500GiB' if kind == 'bytes' else ''}; 0: any",
+        )
     parsing.changes(parser)
 
 
 def change(args: Namespace, context: Context) -> int:
     """Changes a project; what is not named stays."""
     name = names.project_name(args.name)
-    if args.description is None and args.inbox is None and args.safety is None:
-        raise InvalidRequest("there is nothing to change: give --description, --inbox or --safety")
+    wanted = {kind: getattr(args, f"quota_{kind}") for kind in QUOTAS}
+    wanted = {kind: text for kind, text in wanted.items() if text is not None}
+    if not wanted and args.description is None and args.inbox is None and args.safety is None:
+        raise InvalidRequest(
+            "there is nothing to change: give --description, --inbox, --safety or --quota-…"
+        )
+    amounts = {kind: _amount(kind, text) for kind, text in wanted.items()}
     inbox = None if args.inbox is None else args.inbox == "on"
     with context.registry(args) as registry:
+        quota = None
+        if amounts:  # what is not named stays
+            quota = replace(registry.client.project(name).quota, **amounts)
         if args.dry_run:
             project = registry.client.project(name)
             project = replace(
@@ -68,9 +113,12 @@ def change(args: Namespace, context: Context) -> int:
                 description=project.description if args.description is None else args.description,
                 inbox=project.inbox if inbox is None else inbox,
                 safety=args.safety or project.safety,
+                quota=quota or project.quota,
             )
         else:
-            project = registry.client.change_project(name, args.description, inbox, args.safety)
+            project = registry.client.change_project(
+                name, args.description, inbox, args.safety, quota
+            )
     if args.json:
         context.screen.json({"dry_run": args.dry_run, "project": project})
         return 0
@@ -81,7 +129,27 @@ def change(args: Namespace, context: Context) -> int:
         context.screen.line(f"{project.name}: the inbox {verb} {'open' if inbox else 'closed'}")
     if args.safety is not None:
         context.screen.line(f"{project.name}: the safety policy {verb} {project.safety}")
+    for kind in amounts:
+        most = getattr(project.quota, kind)
+        context.screen.line(f"{project.name}: the quota of {kind} {verb} {amount_text(kind, most)}")
     return 0
+
+
+def amount_text(kind: str, amount: int) -> str:
+    """An amount of what a quota limits; 0 is no limit."""
+    if not amount:
+        return "none"
+    return human_size(amount) if kind == "bytes" else f"{amount:,}"
+
+
+def _amount(kind: str, text: str) -> int:
+    if kind == "bytes":
+        from weighbridge import config
+
+        return config.size(text, "--quota-bytes")
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise InvalidRequest(f"--quota-{kind} is {text[:40]!r}; write a whole number, 0 for any")
+    return int(text)
 
 
 def remove_arguments(parser: ArgumentParser) -> None:

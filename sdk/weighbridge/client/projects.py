@@ -33,10 +33,15 @@ class Projects(Session):
         description: str | None = None,
         inbox: bool | None = None,
         safety: types.SafetyPolicy | None = None,
+        quota: types.Quota | None = None,
     ) -> types.Project:
-        """Changes what is given."""
-        body = types.ProjectChanges(description, inbox, safety)
+        """Changes what is given; a quota is replaced as a whole."""
+        body = types.ProjectChanges(description, inbox, safety, quota)
         return self.call(types.Project, "PATCH", "projects", project, body=body)
+
+    def project_usage(self, project: str) -> types.ProjectUsage:
+        """How much the project holds, and how much it may."""
+        return self.call(types.ProjectUsage, "GET", "projects", project, "usage")
 
     def delete_project(self, project: str) -> types.Deleted:
         """Deletes an empty project; `InUse` while it has models."""

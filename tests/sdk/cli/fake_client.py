@@ -67,7 +67,17 @@ class FakeClient(FakeProviders):
         self.requests.append(("projects", limit))
         return types.ProjectPage(*_page(list(self.all_projects.values()), limit, page))
 
-    def change_project(self, project, description=None, inbox=None, safety=None):
+    def project_usage(self, project):
+        quota = self.project(project).quota
+        return types.ProjectUsage(181_737_364, 4, 3, 1, quota)
+
+    def iter_projects(self):
+        yield from self.all_projects.values()
+
+    def iter_events(self, project, model=""):
+        yield from self.events(project, model, 1000).items
+
+    def change_project(self, project, description=None, inbox=None, safety=None, quota=None):
         self._changed("change_project", project, description, inbox, safety)
         old = self.project(project)
         new = replace(
@@ -75,6 +85,7 @@ class FakeClient(FakeProviders):
             description=old.description if description is None else description,
             inbox=old.inbox if inbox is None else inbox,
             safety=safety or old.safety,
+            quota=quota or old.quota,
         )
         self.all_projects[old.name] = new
         return new

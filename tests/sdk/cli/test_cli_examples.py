@@ -21,6 +21,9 @@ BLOCKING = (
     "geti import",
     "site build",
     "site check",
+    "doctor",
+    "backup",
+    "restore",
 )
 """These run until they are stopped, or speak with another server or with the data of one, so their examples
 are only parsed here."""

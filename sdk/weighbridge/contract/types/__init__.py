@@ -86,6 +86,8 @@ from weighbridge.contract.types.models import (
     Project,
     ProjectChanges,
     ProjectPage,
+    ProjectUsage,
+    Quota,
     SafetyPolicy,
 )
 from weighbridge.contract.types.providers import (
@@ -231,6 +233,7 @@ __all__ = [
     "Project",
     "ProjectChanges",
     "ProjectPage",
+    "ProjectUsage",
     "Promotion",
     "Protocol",
     "Provenance",
@@ -239,6 +242,7 @@ __all__ = [
     "PruneRequest",
     "Pruned",
     "PutDone",
+    "Quota",
     "ReindexJob",
     "ReindexRequest",
     "Release",

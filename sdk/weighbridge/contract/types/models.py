@@ -13,6 +13,27 @@ back whatever is not known to be safe."""
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """How much a project may hold; 0 means as much as it likes."""
+
+    bytes: int = 0
+    versions: int = 0
+    models: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectUsage:
+    """How much a project holds: bytes of its stored blobs (each once, deleted ones until they are freed),
+    versions that are not ended, models; uploads that are open, 1,000 being as many as are counted."""
+
+    bytes: int = 0
+    versions: int = 0
+    models: int = 0
+    open_uploads: int = 0
+    quota: Quota = field(default_factory=Quota)
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """A boundary of access and of deduplication."""
 
@@ -22,6 +43,7 @@ class Project:
     created: str = ""
     created_by: str = ""
     safety: SafetyPolicy = "warn"
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,7 @@ class ProjectChanges:
     description: str | None = None
     inbox: bool | None = None
     safety: SafetyPolicy | None = None
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)
