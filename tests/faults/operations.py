@@ -35,7 +35,7 @@ READS = (
     f"{POINT}/facts", f"{POINT}/files", f"{POINT}/verdict", f"{SECOND}/facts", f"{SECOND}/files",
     f"{SECOND}/retention", f"{SECOND}/verdict", f"{HELD}/verdict",
     f"{PROJECT}/packages/{'p' * 16}", f"{PROJECT}/providers",
-    f"{PROJECT}/providers/acme%3A1.0%40k8s", f"{PROJECT}/reindex", "/api/tokens", "/api/whoami",
+    f"{PROJECT}/providers/acme%3A1.0%40k8s", f"{PROJECT}/reindex", f"{PROJECT}/usage", "/api/tokens", "/api/whoami",
 )  # fmt: skip
 
 
