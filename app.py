@@ -56,15 +56,26 @@ def index_object(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     return _each(event, lambda body: objects.look(stores(), body["detail"]["object"]["key"]))
 
 
+# A message says that a project changed: those of a few seconds are one look at its outbox.
 @app.on_sqs_message(
-    queue=os.environ.get("WEIGHBRIDGE_RENDER_QUEUE", "weighbridge-render"), batch_size=10
+    queue=os.environ.get("WEIGHBRIDGE_RENDER_QUEUE", "weighbridge-render"),
+    batch_size=100,
+    maximum_batching_window_in_seconds=5,
 )
 def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     """Something changed in a project: drain its outbox into its history and its pages."""
     from chalicelib.catalogue import drain
     from chalicelib.wiring import stores
 
-    return _each(event, lambda body: drain.project(stores(), body["project"]))
+    begun: set[str] = set()
+
+    def once(body: dict[str, str]) -> None:
+        """What was told before the drain began, the drain has done; a failure comes back once."""
+        if body["project"] not in begun:
+            begun.add(body["project"])
+            drain.woken(stores(), body["project"])
+
+    return _each(event, once)
 
 
 @app.on_sqs_message(

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         if args.repair and args.out is not None:
             raise InvalidRequest("a folder is repaired by building it again: `site build --out`")
         with ExitStack() as parts:
-            stores = _stores(args.data, parts)
+            stores = opened(args.data, parts)
             return _build(stores, args.out) if args.what == "build" else _check(stores, args)
     except InvalidRequest as error:
         print(f"weighbridge site: {error.message}", file=sys.stderr)
@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
         return 7
 
 
-def _stores(data: Path | None, parts: ExitStack) -> "Stores":
+def opened(data: Path | None, parts: ExitStack) -> "Stores":
+    """The registry of a data folder (none: of the environment); `parts` ends what was started for it."""
     from chalicelib import wiring
 
     if data is None and os.environ.get("WEIGHBRIDGE_CATALOG"):
