@@ -14,7 +14,7 @@ STAGE ?= dev
 # The CPU build where pip knows one (find-links, an extra index), else what the index has.
 TORCH ?= 2.13.0
 
-.PHONY: help demo test test-long unit check format system openapi bundle bench deploy destroy deploy-local lock clean
+.PHONY: help demo test test-long unit check format system openapi bundle screenshots bench deploy destroy deploy-local lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,9 +89,13 @@ openapi: .venv  ## docs/openapi.json and the table of docs/http-api.md
 bundle: .venv  ## build/project: what the Lambda zip is made of
 	$(BIN)/python -m infra.bundle
 
-bench: .venv .venv-bench .venv-training  ## the benchmarks: cold start, transfer beside its rivals, training
+screenshots: .venv  ## the pictures of docs/catalogue.md
+	$(BIN)/python -m infra.screenshots
+
+bench: .venv .venv-bench .venv-training  ## the benchmarks: cold start, transfer beside its rivals, training, pages
 	$(BIN)/python -m benchmarks.cold_start
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.transfer $(ARGS)
 
 deploy: .venv  ## package, and deploy to AWS with the credentials of this shell (STAGE=dev)

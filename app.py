@@ -66,18 +66,27 @@ def index_object(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     return _each("index_object", event, look)
 
 
+# A message says that a project changed: those of a few seconds are one look at its outbox.
 @app.on_sqs_message(
-    queue=os.environ.get("WEIGHBRIDGE_RENDER_QUEUE", "weighbridge-render"), batch_size=10
+    queue=os.environ.get("WEIGHBRIDGE_RENDER_QUEUE", "weighbridge-render"),
+    batch_size=100,
+    maximum_batching_window_in_seconds=5,
 )
 def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     """Something changed in a project: drain its outbox into its history and its pages."""
     from chalicelib.catalogue import drain
     from chalicelib.wiring import stores
 
-    def render(body: dict[str, Any]) -> None:
-        drain.project(stores(), observing.about(body["project"]))
+    begun: set[str] = set()
 
-    return _each("render_pages", event, render)
+    def once(body: dict[str, Any]) -> None:
+        """What was told before the drain began, the drain has done; a failure comes back once."""
+        project = observing.about(body["project"])
+        if project not in begun:
+            begun.add(project)
+            drain.woken(stores(), project)
+
+    return _each("render_pages", event, once)
 
 
 @app.on_sqs_message(

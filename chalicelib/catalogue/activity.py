@@ -26,6 +26,10 @@ WORDS = {
     "serve.registered": "served", "serve.changed": "changed what is served:",
     "artifact.registered": "new artifact", "artifact.changed": "changed artifact",
 }  # fmt: skip
+READY_POINTS = frozenset(
+    {"checkpoint.published", "checkpoint.released", "checkpoint.pinned", "checkpoint.unpinned"}
+)
+"""Kinds after which the checkpoint has a page of its own, as long as retention keeps it."""
 
 
 def happened(project: str, event: Event) -> tuple[str, Event, str, str]:
@@ -40,6 +44,9 @@ def happened(project: str, event: Event) -> tuple[str, Event, str, str]:
         number = event.details.get("version") or 0
         return project, event, f"{named}@{subject}" + (f" → @{number}" if number else ""), path
     _, separator, number = subject.removeprefix(event.model).partition("@")
-    number, _, _ = number.partition(":")
+    number, _, point = number.partition(":")
     known = separator and number.isdigit() and event.kind not in ("version.aborted",)
-    return project, event, f"{project}/{subject}", f"{path}{number}/" if path and known else path
+    page = f"{path}{number}/" if path and known else path
+    if page != path and point.isdigit() and event.kind in READY_POINTS:
+        page += f"checkpoints/{point}/"
+    return project, event, f"{project}/{subject}", page

@@ -21,20 +21,35 @@ def project(stores: Stores, project_id: str) -> int:
     idempotent. What arrives while one batch is rendered is gathered in the next.
     """
     done = 0
-    while True:
-        entries = stores.table.query(keys.of_outbox(project_id), limit=BATCH).items
-        if not entries:
-            return done
-        outbox.append(stores, project_id, entries)
-        try:
-            _render(stores, project_id, entries)
-        except Exception:
-            # One page that cannot be made must not keep the others back: each on its own, and only
-            # what failed stays in the outbox, for the next attempt and for whoever reads the log.
-            _one_by_one(stores, project_id, entries)
-            raise
-        stores.table.write_many([Delete(item.key) for item in entries])
-        done += len(entries)
+    while drained := _batch(stores, project_id):
+        done += drained
+    return done
+
+
+def woken(stores: Stores, project_id: str) -> int:
+    """Drains what was there when a message came. Who writes meanwhile sends a message of their own:
+    following a burst entry by entry would render as often as there are changes."""
+    done = drained = _batch(stores, project_id)
+    while drained == BATCH:
+        drained = _batch(stores, project_id)
+        done += drained
+    return done
+
+
+def _batch(stores: Stores, project_id: str) -> int:
+    entries = stores.table.query(keys.of_outbox(project_id), limit=BATCH).items
+    if not entries:
+        return 0
+    outbox.append(stores, project_id, entries)
+    try:
+        _render(stores, project_id, entries)
+    except Exception:
+        # One page that cannot be made must not keep the others back: each on its own, and only
+        # what failed stays in the outbox, for the next attempt and for whoever reads the log.
+        _one_by_one(stores, project_id, entries)
+        raise
+    stores.table.write_many([Delete(item.key) for item in entries])
+    return len(entries)
 
 
 def _render(stores: Stores, project_id: str, entries: Sequence[Item]) -> None:

@@ -68,6 +68,12 @@ def number(value: float) -> str:
     return MINUS + text[1:] if text.startswith("-") else text
 
 
+def rough(value: float) -> str:
+    """A statistic with four significant digits."""
+    text = f"{value:.4g}"
+    return MINUS + text[1:] if text.startswith("-") else text
+
+
 def exact(value: Any) -> str:
     """A value without loss: text as it is, all else as JSON."""
     if isinstance(value, str):

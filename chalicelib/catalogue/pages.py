@@ -24,6 +24,7 @@ from chalicelib.catalogue.links import (
 from chalicelib.catalogue.searching import index
 from chalicelib.catalogue.told import MOST_METADATA, told
 from chalicelib.catalogue.views import (
+    DETAILED_MODELS,
     RANGE,
     ActivityView,
     ErrorView,
@@ -125,7 +126,9 @@ def project_page(view: ProjectView) -> Page:
     return Page(
         slugs.project_path(name), "project.html",
         {"title": name, "view": view, "crumbs": crumbs(name)[:1],
-         "rows": tuple(_shown_model(row) for row in view.rows),
+         "rows": tuple(_shown_model(row) for row in view.rows[:DETAILED_MODELS]),
+         "others": tuple(Link(row.model.name, model_link(row.model))
+                         for row in view.rows[DETAILED_MODELS:]),
          "providers": slugs.providers_path(name) if view.providers else ""},
         {INDEX: {"kind": "project", "project": view.project, "models": view.rows,
                  "more": view.more}},
@@ -151,6 +154,7 @@ def _versions_table(model: Model, versions: Sequence[Version]) -> dict[str, Any]
         "columns": tables.of_versions(versions, model.settings),
         "paths": {v.number: version_link(model, v.number) for v in versions},
         "refs": {v.number: reference(v) for v in versions},
+        "remember": model_link(model),
     }
 
 
@@ -210,7 +214,8 @@ def range_page(view: RangeView) -> Page:
          "table": _versions_table(model, view.versions),
          "older": below},
         {INDEX: {"kind": "versions", "model": f"{model.project}/{model.name}",
-                 "first": view.first, "last": view.last, "versions": view.versions},
+                 "first": view.first, "last": view.last, "versions": view.versions,
+                 "settings": tables.judged(model.settings)},
          index.VERSIONS: index.versions_document(model, view.versions)},
     )  # fmt: skip
 

@@ -55,7 +55,8 @@ class Source(Protocol):
         """Every model by name, in pages (only when all is rendered)."""
 
     def rows(self, project_id: str, limit: int) -> tuple[Sequence[ModelRow], bool]:
-        """The first models by name (`row` makes one), and whether there are more."""
+        """The first models by name (`row` makes one; beyond `DETAILED_MODELS` a row has its model alone),
+        and whether there are more."""
 
     def model(self, project_id: str, name: str) -> Model | None:
         """The model of that name."""

@@ -89,9 +89,10 @@ class RegistrySource:
         found = models.listing(self.stores, project.name, prefix="", limit=limit, page=None)
         rows = [
             reading.row(m, self.newest(project_id, m, views.SPARK), self.count(project_id, m))
-            for m in found.items
+            for m in found.items[: views.DETAILED_MODELS]
         ]
-        return rows, found.next is not None
+        bare = [ModelRow(m) for m in found.items[views.DETAILED_MODELS :]]
+        return [*rows, *bare], found.next is not None
 
     def model(self, project_id: str, name: str) -> Model | None:
         """The model of that name."""

@@ -119,13 +119,14 @@ NONE = Markup('<span class="none">{}</span>').format(formats.DASH)
 _TITLED = Markup('<span title="{}">{}</span>')
 
 
-def _user(text: object, most: int = 0) -> Markup:
-    """User text: its direction cannot leak; with `most`, shortened with the whole in the title."""
+def _user(text: object, most: int = 0, titled: int = 1000) -> Markup:
+    """User text: its direction cannot leak; with `most`, shortened with the whole (as far as `titled`
+    characters reach) in the title."""
     whole = str(text)
     shown = formats.clipped(whole, most) if most else whole
     if shown == whole:
         return Markup("<bdi>{}</bdi>").format(whole)
-    title = formats.flat(formats.clipped(whole, 1000))
+    title = formats.flat(formats.clipped(whole, titled))
     return Markup('<bdi title="{}">{}</bdi>').format(title, shown)
 
 
@@ -156,11 +157,11 @@ def _number(value: float) -> Markup:
     return _titled(formats.number(value), formats.exact(value))
 
 
-def _value(value: Any, most: int = 120) -> Markup:
+def _value(value: Any, most: int = 120, titled: int = 1000) -> Markup:
     """A param or attribute: numbers as numbers, text and structures shortened."""
     if isinstance(value, float):
         return _number(value)
-    return _user(formats.exact(value), most)
+    return _user(formats.exact(value), most, titled)
 
 
 def _figure(value: Any) -> Markup:

@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.catalogue import curves, slugs, tables
-from chalicelib.catalogue.links import Crumb, Link, checkpoint_link, crumbs, reference
+from chalicelib.catalogue.links import (
+    Crumb,
+    Link,
+    checkpoint_link,
+    crumbs,
+    model_link,
+    reference,
+)
 from chalicelib.catalogue.pages import INDEX, INLINE_TENSORS, MOST_FILES, Page, without_tensors
 from chalicelib.catalogue.told import told
 from chalicelib.catalogue.views import RANGE, CheckpointsView, PointRangeView, PointView
 from weighbridge.contract.types import Checkpoint, Model, Version
 
-MOST_CHECKPOINTS = 200
+MOST_CHECKPOINTS = 100
 
 
 def _table(model: Model, version: Version, rows: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -23,6 +30,7 @@ def _table(model: Model, version: Version, rows: Sequence[Checkpoint]) -> dict[s
         "tagged": any(c.tags for c in rows),
         "paths": {c.number: checkpoint_link(model, version.number, c.number) for c in rows},
         "refs": {c.number: f"{ref}:{c.number}" for c in rows},
+        "remember": f"{model_link(model)} checkpoints",
     }  # fmt: skip
 
 
@@ -60,7 +68,8 @@ def checkpoints_page(view: CheckpointsView) -> Page:
          "pull": f"weighbridge checkpoint pull {shlex.quote(f'{ref}:{which}')}",
          "push": f"weighbridge checkpoint push {shlex.quote(ref)} model.safetensors --step 100"},
         {INDEX: {"kind": "checkpoints", "version": ref, "count": view.count,
-                 "checkpoints": view.checkpoints, "ranges": [link.path for link in ranges]}},
+                 "checkpoints": view.checkpoints, "ranges": [link.path for link in ranges],
+                 "settings": tables.judged(model.settings)}},
     )  # fmt: skip
 
 
@@ -76,7 +85,8 @@ def range_page(view: PointRangeView) -> Page:
          "table": _table(model, version, view.checkpoints[::-1]),
          "older": slugs.checkpoint_range_path(*at, older) if older > 0 else ""},
         {INDEX: {"kind": "checkpoint-range", "version": ref, "first": view.first,
-                 "last": view.last, "checkpoints": view.checkpoints}},
+                 "last": view.last, "checkpoints": view.checkpoints,
+                 "settings": tables.judged(model.settings)}},
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from chalicelib.catalogue import formats
 from weighbridge.contract.types import Checkpoint, ModelSettings, Version
 
-MOST_METRICS = 12
-MOST_PARAMS = 8
+MOST_METRICS = 6
+MOST_PARAMS = 4
+"""Columns of a page as it is stored; readers with scripts choose among all, from the document beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,23 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The metric and param columns of a table; `left_out` are metrics that found no room."""
+    """The metric and param columns of a table; `left_out` are metrics that found no room, `more_params`
+    params that found none or are the same in every row."""
 
     metrics: tuple[Column, ...]
     params: tuple[str, ...]
     left_out: int = 0
+    more_params: int = 0
+
+    @property
+    def more(self) -> int:
+        """How many are not shown."""
+        return self.left_out + self.more_params
+
+    @property
+    def total(self) -> int:
+        """How many there are to choose from."""
+        return len(self.metrics) + len(self.params) + self.more
 
 
 def best_of(values: Mapping[int, float], direction: str) -> frozenset[int]:
@@ -66,7 +79,7 @@ def of_versions(rows: Sequence[Version], settings: ModelSettings) -> Columns:
     names = Counter(name for row in rows for name in row.params)
     varying = [n for n in names if len(rows) == 1 or _varies(rows, n)]
     params = sorted(varying, key=lambda name: (-names[name], name))[:MOST_PARAMS]
-    return Columns(metrics, tuple(params), left_out)
+    return Columns(metrics, tuple(params), left_out, len(names) - len(params))
 
 
 def _varies(rows: Sequence[Version], name: str) -> bool:
@@ -81,6 +94,11 @@ def of_checkpoints(rows: Sequence[Checkpoint], settings: ModelSettings) -> Colum
     """The metric columns of a checkpoint series."""
     metrics, left_out = _metrics(rows, settings)
     return Columns(metrics, (), left_out)
+
+
+def judged(settings: ModelSettings) -> dict[str, Any]:
+    """The settings by which a table's columns are ordered and their best value is found."""
+    return {"main_metric": settings.main_metric, "directions": settings.directions}
 
 
 def ordered(metrics: Mapping[str, float], settings: ModelSettings) -> list[tuple[str, float]]:

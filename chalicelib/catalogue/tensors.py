@@ -60,9 +60,9 @@ def figures(found: Statistics | None) -> str:
         return ""
     said = []
     if found.mean is not None and found.std is not None:
-        said.append(f"{formats.number(found.mean)} ± {formats.number(found.std)}")
+        said.append(f"{formats.rough(found.mean)} ± {formats.rough(found.std)}")
     if found.min is not None and found.max is not None:
-        said.append(f"{formats.number(found.min)} to {formats.number(found.max)}")
+        said.append(f"{formats.rough(found.min)} to {formats.rough(found.max)}")
     said += [f"{formats.share(found.nan)} NaN"] if found.nan else []
     said += [f"{formats.share(found.inf)} infinite"] if found.inf else []
     text = ", ".join(said)

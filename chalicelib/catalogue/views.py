@@ -33,7 +33,9 @@ SERIES = 200
 SPARK = 20
 """Points of the main metric that a project's page draws per model."""
 LISTED_MODELS = 500
-"""Models that a project's page lists; more are found by their address or the command line."""
+"""Models that a project's page names; more are found by search or the command line."""
+DETAILED_MODELS = 100
+"""Models of which a project's page tells more than their name, the first ones by name."""
 NO_FACTS = VersionFacts(())
 LISTED_SHARDS = 200
 """Parties' versions that a federated model's page lists, those of the highest labels."""
@@ -106,7 +108,8 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class ProjectView:
-    """A project with its first `LISTED_MODELS` models by name; `more`: there are others."""
+    """A project with its first `LISTED_MODELS` models by name; `more`: there are others. Of those beyond
+    `DETAILED_MODELS` the rows tell nothing but the model."""
 
     project: Project
     rows: tuple[ModelRow, ...] = ()

@@ -112,12 +112,14 @@ def history(
     month = _month(after) if after else _month(event_id(stores.now(), "0"))
     scanned: str | None = after
     exhausted = False
+    # Of one model many may have to be passed over; of all, no more are read than are answered.
+    size = min(limit + 1, 1000) if model is None else 1000
     while len([e for e in merged.values() if _wanted(e, model)]) <= limit:
         if month < first:
             exhausted = True
             break
         found = stores.table.query(
-            keys.of_events(project_id, month), "", LAST, after=scanned, limit=1000, reverse=True
+            keys.of_events(project_id, month), "", LAST, after=scanned, limit=size, reverse=True
         )
         for item in found.items:
             merged.setdefault(item.key.sk, event_of(item))

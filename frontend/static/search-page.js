@@ -1,9 +1,10 @@
-// The search page: index documents are read once, newest versions first; then every key is answered from
-// memory. Without this file the server answers.
+// The search page: index documents are read once somebody types, newest versions first; then every key is
+// answered from memory. Until then, and without this file, the server's answer stands.
 
 const root = document.getElementById("search");
-// By an address of the page's, so that it names the very version of search.js that belongs to this one.
-const { NON_FINITE, fold, modelEntries, parse, search, versionEntries } = await import(root.dataset.grammar);
+// By addresses of the page's, so that they name the very versions that belong to this one.
+const [{ fold, modelEntries, parse, search, versionEntries }, { element, figure, user, visible }] =
+  await Promise.all([import(root.dataset.grammar), import(root.dataset.figures)]);
 
 const FORMAT = 1;
 const RANGE = 100;
@@ -76,51 +77,6 @@ class Index {
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
   }
-}
-
-function visible(text) {
-  return text.replace(/[\x00-\x08\x0b-\x1f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
-    .replaceAll("\x7f", "\u2421").replace(/[\x80-\x9f\ufffe\uffff\p{Cs}]/gu, "\ufffd");
-}
-
-function clipped(text, most) {
-  const chars = Array.from(text);
-  return chars.length <= most ? text : `${chars.slice(0, most - 1).join("").trimEnd()}\u2026`;
-}
-
-function element(name, className, ...children) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
-
-function user(text, most) {
-  const shown = clipped(text, most);
-  const made = element("bdi", "", visible(shown));
-  if (shown !== text) {
-    const whole = clipped(text, 1000).replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
-    made.title = visible(whole).replace(/\s+/g, " ").trim();
-  }
-  return made;
-}
-
-function figure(value) {
-  const number = typeof value === "string" ? NON_FINITE[value] : value;
-  if (number === undefined) return user(value, 40);
-  if (Number.isNaN(number)) return "NaN";
-  const sign = number < 0 ? "\u2212" : "";
-  const size = Math.abs(number);
-  if (size === Infinity) return `${sign}\u221e`;
-  const [digits, power] = size.toExponential(5).split("e");
-  const trimmed = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
-  const exponent = Number(power);
-  const text = exponent < -4 || exponent >= 6
-    ? `${trimmed(digits)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`
-    : trimmed(size.toPrecision(6));
-  const made = element("span", "", sign + text);
-  if (String(value) !== text) made.title = String(value);
-  return made;
 }
 
 function day(text) {
@@ -209,7 +165,17 @@ function start() {
     } else if (answered && !later) later = setTimeout(() => { later = 0; if (!index.done) answer(); }, 200);
   });
 
+  // The index may be megabytes: whoever came for what the server found does not wait for it.
+  let begun = false;
+  const begin = () => {
+    if (begun || !index.shards.length) return;
+    begun = true;
+    root.setAttribute("aria-busy", "true");
+    index.load();
+  };
+
   box.addEventListener("input", () => {
+    begin();
     answer();
     clearTimeout(address);
     address = setTimeout(() => {
@@ -219,7 +185,7 @@ function start() {
   });
   box.form.addEventListener("submit", (event) => {
     event.preventDefault();
-    answer();
+    if (begun || !index.shards.length) answer();
     list.querySelector("a")?.focus();
   });
   root.parentElement.addEventListener("keydown", (event) => {
@@ -232,10 +198,11 @@ function start() {
     stops[Math.min(Math.max(at + step, 0), stops.length - 1)].focus();
   });
   // A site of files has one search page, whatever was asked.
-  if (!box.value) box.value = new URLSearchParams(location.search).get("q") ?? "";
+  const answeredHere = box.value !== "";
+  if (!answeredHere) box.value = new URLSearchParams(location.search).get("q") ?? "";
   if (!box.value) box.focus();
-  root.setAttribute("aria-busy", String(index.shards.length > 0));
-  if (index.shards.length) index.load();
+  root.setAttribute("aria-busy", "false");
+  if ((box.value && !answeredHere) || root.querySelector(".left-out")) begin();
 }
 
 start();

@@ -11,7 +11,7 @@ const CHOICES = new Map([
 const OPERATORS = [">=", "<=", "!=", "==", ">", "<", "="];
 const BLANKS = " \t\n\r\f\v\u00a0\u3000";
 const NUMBER = /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/;
-export const NON_FINITE = { NaN, Infinity, "-Infinity": -Infinity };
+const NON_FINITE = { NaN, Infinity, "-Infinity": -Infinity };
 const ASCII = /^[\x00-\x7f]*$/;
 
 export function fold(text) {

@@ -25,24 +25,27 @@ function sort(table, index, kind, descending) {
   body.append(...rows.map((item) => item.row));
 }
 
+// A column's heading becomes a button; columns.js has headings of its own.
+function sortable(table, head) {
+  const kind = head.dataset.sort;
+  if (!kind) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "sort";
+  button.append(...head.childNodes);
+  head.append(button);
+  button.addEventListener("click", () => {
+    const numeric = kind === "number";
+    const before = head.getAttribute("aria-sort");
+    const descending = before ? before === "ascending" : numeric;
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    sort(table, head.cellIndex, kind, descending);
+  });
+}
+
 for (const table of document.querySelectorAll("table[data-sortable]")) {
-  for (const head of table.tHead.rows[0].cells) {
-    const kind = head.dataset.sort;
-    if (!kind) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "sort";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const numeric = kind === "number";
-      const before = head.getAttribute("aria-sort");
-      const descending = before ? before === "ascending" : numeric;
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-      sort(table, head.cellIndex, kind, descending);
-    });
-  }
+  for (const head of table.tHead.rows[0].cells) sortable(table, head);
 }
 
 for (const input of document.querySelectorAll("input[data-filter]")) {
@@ -108,6 +111,13 @@ if (navigator.clipboard) {
   }
 }
 
+// Times are shown in UTC, the same for everybody; hovering tells the reader's own, and the exact one.
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const found = new Date(time.dateTime);
+  if (!Number.isNaN(found.getTime())) time.title = `${local.format(found)} (${time.dateTime})`;
+}
+
 addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
   if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
@@ -116,6 +126,17 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   box.focus();
   box.select();
+});
+
+// What was chosen to be shown tells names of metrics: it does not stay behind on a shared machine.
+document.querySelector("form.account")?.addEventListener("submit", () => {
+  try {
+    for (const key of Object.keys(localStorage)) {
+      if (key.startsWith("columns ")) localStorage.removeItem(key);
+    }
+  } catch {
+    // a browser that keeps nothing has nothing to forget
+  }
 });
 
 function openTarget() {

@@ -43,7 +43,9 @@ class Server:
         _, headers, _ = self.get(urlsplit(link).path)
         return headers["set-cookie"].split(";")[0]
 
-    def wait_for(self, path: str, cookie: str, words: list[str], seconds: float = 60) -> str:
+    def wait_for(
+        self, path: str, cookie: str, words: list[str], seconds: float = 60, every: float = 0.2
+    ) -> str:
         """The page at `path` once it holds all of `words`; rendering follows a change by seconds."""
         deadline = time.monotonic() + seconds
         while True:
@@ -53,7 +55,7 @@ class Server:
                 return text
             if time.monotonic() > deadline:
                 raise SystemExit(f"demo: {path} ({status}) does not show {missing}")
-            time.sleep(0.2)
+            time.sleep(every)
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class Front:
     now: Callable[[], float] = time.time
     streams: Callable[["WSGIEnvironment"], bool] = lambda environ: False
     """Which requests the API takes without having their bodies in memory."""
+    missing: Callable[[], bytes] = lambda: _MISSING
+    """The page for an address where there is none, or none for this reader."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -114,7 +116,7 @@ class Front:
             moved = [("Location", decision.target), ("Cache-Control", "no-store")]
             return 303, moved, b""
         if decision.kind == "missing":
-            return _missing()
+            return self._none()
         try:
             head = self.site.head(decision.target)
             etag = f'"{head.etag.strip(chr(34))}"'
@@ -127,9 +129,13 @@ class Front:
                 return 304, headers, b""
             return 200, headers, self.site.read(decision.target)
         except errors.NotFound:
-            return _missing()
+            return self._none()
         except errors.RegistryError as error:
             return problem(error)
+
+    def _none(self) -> Answer:
+        headers = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")]
+        return 404, headers, self.missing()
 
     def _grant(self, cookies: str) -> cookie.Grant | None:
         value = cookie.find(cookies, self.secure)
@@ -138,11 +144,11 @@ class Front:
     def _static(self, path: str, query: str, known: str) -> Answer:
         clean = cookie.normal(path)
         if clean is None or not clean.startswith(STATIC) or clean.endswith("/"):
-            return _missing()
+            return self._none()
         root = self.static.resolve()
         file = (root / clean.removeprefix(STATIC)).resolve()
         if not file.is_relative_to(root) or not file.is_file():
-            return _missing()
+            return self._none()
         data = file.read_bytes()
         etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
         # Pages name their assets with the digest as `?v=`; only that spelling never changes.
@@ -195,11 +201,6 @@ def _is_page(path: str) -> bool:
 def _page_in_disguise(path: str) -> bool:
     clean = cookie.normal(path)
     return clean is not None and _is_page(clean)
-
-
-def _missing() -> Answer:
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")]
-    return 404, headers, _MISSING
 
 
 def _matches(known: str, etag: str) -> bool:

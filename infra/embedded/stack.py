@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -180,6 +181,7 @@ class Stack:
         from chalicelib.api import cookie
         from chalicelib.settings import settings
         from infra.embedded.front import Front
+        from infra.embedded.packing import Packing
         from infra.embedded.streaming import LongBodies
         from infra.embedded.wsgi import Application, Door
         from weighbridge.contract import origins
@@ -188,7 +190,7 @@ class Stack:
         words = [("/edge", "edge"), ("/api/model_registry", "kubeflow")]
         self._api = Application(app.app, [Door(path, _words(name)) for path, name in words])
         long = LongBodies(self._api, _admit, wiring.stores().blobs.read)
-        return Front(
+        front = Front(
             api=long,
             streams=long.takes,
             doors=origins.doors(port, tls=bool(options.tls_cert), urls=[self.url]),
@@ -197,7 +199,9 @@ class Stack:
             keys=cookie.read_keys(self.secrets.secret, settings().cookie_epoch),
             secure=self.url.startswith("https:"),
             open_pages=options.anonymous != "none",
+            missing=_not_found,
         )
+        return Packing(front)
 
     def _start_worker(self, app: ModuleType, queue: "SqliteQueue") -> None:
         from infra.embedded.worker import Worker
@@ -304,6 +308,13 @@ def _post(application: "Application", path: str, token: str) -> tuple[int, Any]:
     }
     body = b"".join(application(environ, start_response))  # type: ignore[arg-type]
     return int(status[0][:3]), json.loads(body)
+
+
+@cache
+def _not_found() -> bytes:
+    from chalicelib.catalogue import pages, publish
+
+    return publish.renderer().render(pages.not_found_page())
 
 
 def _starting(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -19,6 +19,10 @@ VISIBILITY = 120.0
 SLOW = {"archive": 3}
 """Topics whose messages are work of minutes: how many threads take them, one message at a time."""
 SLOW_VISIBILITY = 960.0
+GATHERED = {"render": 5.0}
+"""Topics whose messages say that something changed, not what: after a batch the next one is not begun for so
+many seconds, so that a burst is done in a few batches. The first message of a burst waits for nothing."""
+GATHERED_BATCH = 1000
 _POLL = 1.0
 _PATIENCE = 10.0
 _LOOK = 0.1
@@ -120,6 +124,7 @@ class Worker:
         first_sweep: float = 5.0,
         rest: Callable[[int], float] = retry_seconds,
         pushing: Callable[[], bool] = lambda: False,
+        gathered: Mapping[str, float] = GATHERED,
     ) -> None:
         self._queue = queue
         self._sweep = sweep
@@ -127,6 +132,7 @@ class Worker:
         self._first_sweep = first_sweep
         self._rest = rest
         self._pushing = pushing
+        self._gathered = gathered
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._receive, args=(topic, handler), name=f"worker-{topic}")
@@ -152,14 +158,18 @@ class Worker:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _receive(self, topic: str, handler: Handler) -> None:
-        seen = 0
+        seen, quiet = 0, 0.0
+        between = self._gathered.get(topic, 0.0)
         while not self._stopping.is_set():
             if topic == "index":
                 self._let_pushes_pass()
+            self._stopping.wait(max(0.0, quiet - time.monotonic()))
             try:
                 batch, visibility = (1, SLOW_VISIBILITY) if topic in SLOW else (BATCH, VISIBILITY)
+                batch = GATHERED_BATCH if between else batch
                 messages = self._queue.receive(topic, batch, visibility)
                 if messages:
+                    quiet = time.monotonic() + between
                     self._deal(topic, handler, messages)
                 else:
                     seen = self._queue.wait(seen, _POLL)

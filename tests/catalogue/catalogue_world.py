@@ -8,7 +8,13 @@ from typing import Any
 
 from chalicelib.catalogue import reading
 from chalicelib.catalogue.registry_source import federated_row
-from chalicelib.catalogue.views import SPARK, FederatedRow, ModelRow, ProjectSummary
+from chalicelib.catalogue.views import (
+    DETAILED_MODELS,
+    SPARK,
+    FederatedRow,
+    ModelRow,
+    ProjectSummary,
+)
 from chalicelib.registry.models import ModelRecord
 from chalicelib.registry.versions import VersionRecord
 from weighbridge.contract.federated import PartyModel, parse
@@ -79,10 +85,11 @@ class FakeSource:
 
     def rows(self, project_id: str, limit: int) -> tuple[Sequence[ModelRow], bool]:
         found = list(self.models(project_id))
-        return [
+        rows = [
             reading.row(m, self.newest(project_id, m, SPARK), self.count(project_id, m))
-            for m in found[:limit]
-        ], len(found) > limit
+            for m in found[: min(limit, DETAILED_MODELS)]
+        ]
+        return [*rows, *map(ModelRow, found[DETAILED_MODELS:limit])], len(found) > limit
 
     def model(self, project_id: str, name: str) -> Model | None:
         return self.model_list.get((project_id, name))

@@ -8,6 +8,8 @@ from chalicelib.catalogue import building
 from chalicelib.catalogue.render import Renderer
 from tests.catalogue.catalogue_world import world
 
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+
 
 @pytest.fixture(scope="session")
 def renderer():
@@ -19,6 +21,17 @@ def renderer():
 def source():
     """A fresh sample registry."""
     return world()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER)
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

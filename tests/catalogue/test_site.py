@@ -5,12 +5,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chalicelib.catalogue import building, checking, slugs
-from tests.catalogue.catalogue_world import plain, world
+from chalicelib.catalogue import building, checking, pages, reading, series_pages, slugs
+from chalicelib.catalogue.views import DETAILED_MODELS
+from tests.catalogue.catalogue_world import at, plain, world
 from tests.catalogue.hostile import STRINGS, hostile_world
 from tests.catalogue.markup import read
 from weighbridge.contract import references
 from weighbridge.contract.errors import InvalidRequest
+from weighbridge.contract.types import Checkpoint, ModelSettings, Project
 
 DYNAMIC = {"/activity", "/search", "/compare", "/sign-in", "/sign-out"}
 MOST = 300_000
@@ -224,3 +226,48 @@ def test_a_version_with_very_many_files_stays_readable(tmp_path, source, rendere
     data = (tmp_path / "site/p/vision/digits/1/index.html").read_bytes()
     assert len(data) < MOST
     assert b"500 more files" in data
+
+
+def test_large_lists_stay_small(source, renderer):
+    """Five hundred models, a hundred versions with forty metrics and long params, a thousand checkpoints:
+    none of the pages is beyond what a reader should load."""
+    source.projects["w"] = Project("Lab", "", False, at(1), "ada")
+    settings = ModelSettings("m00", {f"m{index:02}": "max" for index in range(40)})
+    for number in range(500):
+        name = f"sentence-encoder-for-product-search-{number:03}"
+        aliases = {"production": 18, "staging": 20, "candidate": 20, "canary": 19}
+        source.add_model(
+            "w", name, description="What it is for, " * 20, settings=settings, aliases=aliases
+        )
+        if number < DETAILED_MODELS:
+            for version in range(1, 21):
+                source.add_version(
+                    "w", name, version, metrics={"m00": 0.912345 + version}, label=f"1.{version}"
+                )
+    model = source.add_model("w", "wide", settings=settings)
+    for number in range(1, 101):
+        metrics = {f"m{index:02}": 0.123456789 * index + number for index in range(40)}
+        params = {f"p{index:02}": f"a long text {number} " * 20 for index in range(20)}
+        version = source.add_version(
+            "w", "wide", number, metrics=metrics, params=params, label=f"rc-{number}"
+        )
+    source.checkpoint_list["w", "wide", 100] = tuple(
+        Checkpoint("Lab", "wide", 100, n, "encoder", n * 10, "epoch", metrics, {"phase": "warm-up"}, created=at(3))
+        for n in range(1, 1001)
+    )  # fmt: skip
+    project = reading.project_view(source, "w", source.projects["w"])
+    shown = reading.version_view(source, "w", model, version)
+    rendered = {
+        "project": pages.project_page(project),
+        "model": pages.model_page(reading.model_view(source, "w", model)),
+        "range": pages.range_page(reading.range_view(source, "w", model, 1, 100)),
+        "version": pages.version_page(shown),
+        "checkpoints": series_pages.checkpoints_page(reading.checkpoints_view(shown)),
+        "points": series_pages.range_page(reading.point_range_view(source, "w", model, version, 1)),
+    }
+    sizes = {name: len(renderer.render(page)) for name, page in rendered.items()}
+    assert max(sizes.values()) < MOST, sizes
+    text = renderer.render(rendered["project"]).decode()
+    assert "500 models, and more" in text
+    assert "400 more models" in text
+    assert text.count("sentence-encoder-for-product-search-499") >= 1

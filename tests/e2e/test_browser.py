@@ -83,7 +83,14 @@ def test_a_person_signs_in_compares_two_versions_and_signs_out(page, person, emb
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{embedded.url}/")
     page.get_by_role("link", name=project).first.click()
+
+    def listed(role, wanted, **named):
+        page.reload()  # what changed in a burst shows seconds later
+        return page.get_by_role(role, **named).count() >= wanted
+
+    until(lambda: listed("link", 1, name=name))
     page.get_by_role("link", name=name).first.click()
+    until(lambda: listed("checkbox", 2))
     for number in ("1", "2"):
         page.get_by_role("checkbox").nth(int(number) - 1).check()
     page.get_by_role("button", name="Compare", exact=True).click()
@@ -96,7 +103,7 @@ def test_a_person_signs_in_compares_two_versions_and_signs_out(page, person, emb
     page.get_by_role("link", name=f"{model}@2").first.click()
     expect(page.get_by_text("model.safetensors").first).to_be_visible()
     page.goto(f"{embedded.url}/p/{project}/{name}/2/checkpoints/")
-    expect(page.get_by_text("loss").first).to_be_visible()
+    until(lambda: listed("columnheader", 1, name="loss"))
     page.goto(f"{embedded.url}/")
     page.get_by_role("button", name="Sign out").click()
     page.goto(f"{embedded.url}/p/{project}/{name}/")
@@ -111,15 +118,26 @@ def test_the_pages_read_without_scripts(browser, person, embedded, model):
     link = person.json("open")["url"]
     page.goto(link)
     page.goto(f"{embedded.url}/p/{project}/{name}/")
-    expect(page.get_by_role("link", name="@2").first).to_be_visible()
+
+    def listed():
+        page.reload()
+        return page.get_by_role("checkbox").count() == 2
+
+    until(listed)
     for box in page.get_by_role("checkbox").all()[:2]:
         box.check()
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_text("reshaped").first).to_be_visible()
     page.get_by_label("Search models and versions").fill(f"project:{project} accuracy > 0.95")
     page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=**")
+
+    def found():
+        page.reload()  # what changed in a burst shows seconds later
+        return page.get_by_role("status").inner_text() == "2 results."
+
+    until(found)
     expect(page.get_by_role("link", name=f"{name}@2")).to_be_visible()
-    expect(page.get_by_role("status")).to_have_text("2 results.")
     context.close()
 
 
