@@ -36,6 +36,7 @@ from chalicelib.registry.stores import Stores
 from chalicelib.storage.memory_queue import MemoryQueue
 from infra.demo import inventory
 from infra.demo.inventory import Subject
+from infra.embedded import opening
 from weighbridge.contract import digests, manifests, references
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import (
@@ -299,7 +300,6 @@ class _Filling:
 
 def main(argv: Sequence[str]) -> int:
     """Fills the registry of a data folder."""
-
     parser = argparse.ArgumentParser(prog="python -m infra.demo.large", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--versions", type=int, default=Plan().versions)
