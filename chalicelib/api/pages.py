@@ -213,10 +213,11 @@ def searched(request: Request, grant: Grant) -> Response:
     documents that the same cookie opens."""
     from chalicelib.catalogue.searching import answering
 
-    text = dict(_pairs(request)).get("q", "")
+    asked = dict(_pairs(request))
+    text, thorough = asked.get("q", ""), asked.get("all") == "1"
     names = [record.project.name for record in _visible(grant)]
     more = cookie.EVERYTHING in grant.projects and len(names) == HOME_PROJECTS
-    view = answering.answer(stores().site, names, text, _who(grant), more)
+    view = answering.answer(stores().site, names, text, _who(grant), more, thorough=thorough)
     return _html(answering.search_page(view))
 
 

@@ -90,13 +90,38 @@ def test_what_the_budget_leaves_out_is_told(published, source, renderer, monkeyp
     assert (len(ranges), view.unread) == (5, 2)
     assert b"2 parts of the index left out" in renderer.render(answering.search_page(view))
     monkeypatch.setattr(answering, "MAX_BYTES", 1)
+    monkeypatch.setattr(answering, "AT_ONCE", 1)
     assert answering.answer(published, ["Vision"], "accuracy > 0").unread > 2
 
 
-def test_time_is_bounded(published):
+def test_the_page_is_shown_before_all_is_read(published, renderer, monkeypatch):
+    """What can be read at once is answered, from the newest on; the page leads on to the rest."""
+    monkeypatch.setattr(answering, "AT_ONCE", 1)
+
+    def answered(**how):
+        published.read_keys.clear()
+        ticks = iter(range(100))
+        clock = lambda: next(ticks) / 10  # noqa: E731
+        return answering.answer(published, ALL, "kind:*", clock=clock, **how)
+
+    quick = answered()
+    assert quick.hits
+    assert quick.unread > 0
+    page = renderer.render(answering.search_page(quick)).decode()
+    assert '<a href="/search?q=kind%3A%2A&amp;all=1">Search them too</a>' in page
+    read = len(published.read_keys)
+    whole = answered(thorough=True)
+    assert whole.unread == 0
+    assert len(published.read_keys) > read
+    assert whole.total > quick.total
+
+
+def test_time_is_bounded(published, monkeypatch):
     """When the time is over, what was read so far is answered."""
-    ticks = iter([0.0, 0.0, 99.0, 99.0])
-    view = answering.answer(published, ALL, "kind:*", clock=lambda: next(ticks))
+    monkeypatch.setattr(answering, "AT_ONCE", 1)
+    ticks = iter([0.0, 0.0, 99.0, 99.0, 99.0, 99.0])
+    clock = lambda: next(ticks)  # noqa: E731
+    view = answering.answer(published, ALL, "kind:*", clock=clock, thorough=True)
     assert view.unread > 0
 
 

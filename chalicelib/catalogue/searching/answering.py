@@ -22,6 +22,8 @@ DOCUMENTS = 400
 """Index documents of versions that one answer reads."""
 MAX_BYTES = 24 * 1024 * 1024
 SECONDS = 3.0
+QUICK = 0.15
+"""Seconds of reading before a page is shown at first: scripts, or a click on it, read the rest."""
 AT_ONCE = 8
 SHOWN_METRICS = 4
 
@@ -50,18 +52,21 @@ def answer(
     who: Who | None = None,
     more: bool = False,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    thorough: bool = False,
 ) -> SearchView:
-    """What a query finds in these projects."""
+    """What a query finds in these projects: in their newest versions, or, if `thorough`, in as many as the
+    budget lets it read."""
     asked = query.parse(text)
     indexes = shards(site, projects)
     if not asked.terms:
         shown = text if len(text) <= query.MAX_QUERY else ""
         return SearchView(who, shown, asked.problem, indexes=indexes, more=more)
-    reading = _Reading(site, clock() + SECONDS, clock)
+    reading = _Reading(site, clock() + (SECONDS if thorough else QUICK), clock)
     entries, unread = reading.gather(asked, indexes)
     found = matching.search(asked, entries, SHOWN)
     hits = tuple(hit(entry, asked) for entry in found.entries)
-    return SearchView(who, text, "", hits, found.total, unread, indexes, more)
+    return SearchView(who, text, "", hits, found.total, unread, indexes, more, thorough=thorough)
 
 
 def hit(entry: Entry, asked: Query) -> SearchHit:
@@ -114,7 +119,8 @@ class _Reading:
         found: list[dict[str, Any]] = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(keys), AT_ONCE):
-                if self._left <= 0 or self._clock() >= self._end:
+                # The first ones are read in any case: a slow store is no reason to find nothing.
+                if start and (self._left <= 0 or self._clock() >= self._end):
                     return found, len(keys) - start
                 for data in pool.map(self._read, keys[start : start + AT_ONCE]):
                     self._left -= len(data)
