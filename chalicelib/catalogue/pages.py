@@ -79,6 +79,7 @@ def home_page(view: HomeView) -> Page:
     return Page(
         "/", "home.html",
         {"title": "Projects", "view": view, "crumbs": (), "who": view.who,
+         "stored": sum(project.bytes for project in view.projects),
          "recent": tuple(activity.happened(name, event) for name, event in view.recent), "words": activity.WORDS,
          "links": {p.project.name: slugs.project_path(p.project.name) for p in view.projects}},
         {INDEX: {"kind": "home", "projects": view.projects}},

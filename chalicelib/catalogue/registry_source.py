@@ -16,6 +16,7 @@ from chalicelib.registry import (
     projects,
     providers,
     series,
+    usage,
     versions,
 )
 from chalicelib.registry.models import ModelRecord
@@ -62,9 +63,11 @@ class RegistrySource:
         return [(r.id, self.summary(r)) for r in projects.records(self.stores)]
 
     def summary(self, record: projects.ProjectRecord) -> ProjectSummary:
-        """One project with its number of models (100 at most are counted)."""
+        """One project with its number of models (100 at most are counted) and what it holds."""
         page = models.listing(self.stores, record.project.name, prefix="", limit=100, page=None)
-        return ProjectSummary(record.project, len(page.items), page.next is not None)
+        size, versions = usage.stored(self.stores, record.id)
+        count, more = len(page.items), page.next is not None
+        return ProjectSummary(record.project, count, more, versions=versions, bytes=size)
 
     def project(self, project_id: str) -> Project | None:
         """The project."""

@@ -50,12 +50,15 @@ COMPARED_CHECKPOINTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ProjectSummary:
-    """A project on the home page; with `more` there are more than `models`."""
+    """A project on the home page; with `more` there are more than `models`. `bytes` are those of all its
+    blobs, each once."""
 
     project: Project
     models: int = 0
     more: bool = False
     updated: str = ""
+    versions: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,14 @@ def of_project(stores: Stores, name: str) -> ProjectUsage:
     return ProjectUsage(quota=quota, open_uploads=open_uploads(stores, record.id), **found)
 
 
+def stored(stores: Stores, project_id: str) -> tuple[int, int]:
+    """Bytes of all blobs of a project, and its versions; one read."""
+    wanted = [keys.usage(project_id, kind) for kind in ("bytes", "versions")]
+    found = stores.table.get_many(wanted)
+    size, versions = (max(0, int(found[key].attrs["n"])) if key in found else 0 for key in wanted)
+    return size, versions
+
+
 def open_uploads(stores: Stores, project_id: str) -> int:
     """How many multipart uploads are open, up to 1,000; what was left for long does not count."""
     low, high = keys.prefix(keys.upload(project_id, "").sk)

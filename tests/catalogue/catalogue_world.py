@@ -71,7 +71,15 @@ class FakeSource:
 
     def summaries(self) -> Sequence[tuple[str, ProjectSummary]]:
         return [
-            (i, ProjectSummary(p, sum(1 for k in self.model_list if k[0] == i)))
+            (
+                i,
+                ProjectSummary(
+                    p,
+                    sum(1 for k in self.model_list if k[0] == i),
+                    versions=12,
+                    bytes=1_234_567_890,
+                ),
+            )
             for i, p in sorted(self.projects.items(), key=lambda item: item[1].name.lower())
         ]
 
