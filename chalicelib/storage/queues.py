@@ -123,7 +123,8 @@ class SqsQueue:
 
 
 class SqliteQueue:
-    """A queue in one file, durable when `send` returns, shared by threads and processes.
+    """A queue in one file, shared by threads and processes. What was sent survives the death of any
+    process, and may be lost with the machine: then the sweep does the same work.
 
     `recover`, `receive`, `delete`, `release` are for the one worker process; `wait` wakes at once
     for messages sent in the same process and polls for others.
@@ -134,7 +135,7 @@ class SqliteQueue:
         from chalicelib.storage.sqlite_connections import Connections
 
         self._now = now
-        self._connections = Connections(path, _SCHEMA)
+        self._connections = Connections(path, _SCHEMA, flush=False)
         self._bell = _bell(path)
 
     def close(self) -> None:

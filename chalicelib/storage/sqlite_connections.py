@@ -29,7 +29,8 @@ class _Batch:
 
 
 class Connections:
-    """Connections to the file at `path`; `schema` is run when a new file is made.
+    """Connections to the file at `path`; `schema` is run when a new file is made. Without `flush` a
+    commit survives the death of the process, and may be lost with the machine.
 
     SQLite keeps the locks of a process in memory, so a child that inherits them by fork would
     believe that it holds locks it does not have, even with a connection of its own. Therefore
@@ -46,8 +47,9 @@ class Connections:
     _idle: threading.Condition
     _local: threading.local
 
-    def __init__(self, path: str, schema: str) -> None:
+    def __init__(self, path: str, schema: str, *, flush: bool = True) -> None:
         self._path = path
+        self._synchronous = "FULL" if flush else "NORMAL"
         self._schema = schema
         self._fresh()
         forks.watch(
@@ -200,7 +202,7 @@ class Connections:
             time.sleep(0.02)
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
         db.execute("PRAGMA journal_size_limit = 67108864")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == _VERSION:
