@@ -9,11 +9,11 @@ import pytest
 from chalicelib.registry import aliases, keys, models, projects, versions
 from chalicelib.registry.ports import Item, Put
 from chalicelib.storage.memory import MemoryBlobs
-from infra.embedded.backups import records, restoring, snapshot, taking
+from infra.embedded.backups import contents, records, restoring, snapshot, taking
 from infra.embedded.backups.vault import Bucket, opened
 from tests.backup.registry_to_keep import BIG, items_of, objects_of
 from tests.registry_world import publish
-from weighbridge.contract import references
+from weighbridge.contract import digests, references
 from weighbridge.contract.errors import (
     Conflict,
     IntegrityError,
@@ -289,3 +289,25 @@ def test_backups_of_another_format_and_bad_names_are_refused(source, target, vau
         opened(str(vault.root / "nothing"), create=False)
     with pytest.raises(InvalidRequest):
         records.check_name("../x")
+
+
+@pytest.mark.parametrize(
+    ("size", "listed", "parts"),
+    [
+        (90_868_376, [], [16 * 2**20] * 5 + [6_982_296]),
+        (600 * 2**20, [], [512 * 2**20, 88 * 2**20]),
+        (40, [30, 10], [30, 10]),
+    ],
+)
+def test_a_blob_without_a_part_list_is_cut_as_such_blobs_are(size, listed, parts):
+    """Of what the store copied itself, and of files with fixed cuts, the sizes follow from the size."""
+    blob = digests.composite_blob(digests.sha256_of(b"parts"), len(parts), size, 1)
+    assert contents.cuts_of(blob, listed) == tuple(parts)
+
+
+def test_a_part_list_of_another_blob_is_refused():
+    """Parts that do not make up the size, or too few of them."""
+    blob = digests.composite_blob(digests.sha256_of(b"parts"), 2, 40, 1)
+    for listed in ([30, 11], [40], []):
+        with pytest.raises(IntegrityError, match="missing, or another's"):
+            contents.cuts_of(blob, listed)

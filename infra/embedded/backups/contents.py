@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from chalicelib.registry.ports import Blobs
 from infra.embedded.backups.vault import BLOCK
-from weighbridge.contract import digests
+from weighbridge.contract import cuts, digests
 from weighbridge.contract.errors import IntegrityError
 
 COPIED_PART = 512 * 1024**2
@@ -14,13 +14,16 @@ COPIED_PART = 512 * 1024**2
 
 
 def cuts_of(blob: str, listed: Sequence[int]) -> tuple[int, ...]:
-    """The sizes of the parts of a blob, from its part list where it has one."""
+    """The sizes of the parts of a blob: from its part list, or, where that is missing, those that such a
+    blob has if its cuts are fixed or the store's own. A wrong guess shows when its digest is compared."""
     digest = digests.parse_blob(blob)
     whole, rest = divmod(digest.size, COPIED_PART)
-    sizes = tuple(listed) or (COPIED_PART,) * whole + ((rest,) if rest else ())
-    if len(sizes) != digest.parts or sum(sizes) != digest.size:
-        raise IntegrityError(f"the part list of {blob} is missing, or another's")
-    return sizes
+    copied = (COPIED_PART,) * whole + ((rest,) if rest else ())
+    fixed = tuple(span.size for span in cuts.cuts(digest.size))
+    for sizes in (tuple(listed),) if listed else (copied, fixed):
+        if len(sizes) == digest.parts and sum(sizes) == digest.size:
+            return sizes
+    raise IntegrityError(f"the part list of {blob} is missing, or another's")
 
 
 def of_object(blobs: Blobs, key: str, size: int, etag: str) -> Iterator[bytes]:
@@ -32,9 +35,9 @@ def of_object(blobs: Blobs, key: str, size: int, etag: str) -> Iterator[bytes]:
 class Checker:
     """Takes the bytes of a content in blocks and says at the end whether they were it."""
 
-    def __init__(self, content: str, cuts: Sequence[int]) -> None:
+    def __init__(self, content: str, sizes: Sequence[int]) -> None:
         self._content = content
-        self._cuts = list(cuts)
+        self._cuts = list(sizes)
         self._parts: list[digests.Sha256] = []
         self._hash = hashlib.sha256()
         self._left = self._cuts[0] if self._cuts else -1
@@ -70,10 +73,10 @@ class Checker:
 
 
 def checked(
-    blocks: Iterable[bytes], content: str, cuts: Sequence[int], what: str
+    blocks: Iterable[bytes], content: str, sizes: Sequence[int], what: str
 ) -> Iterator[bytes]:
     """The same blocks; `IntegrityError` that names `what` at their end if they are not `content`."""
-    checker = Checker(content, cuts)
+    checker = Checker(content, sizes)
     for block in blocks:
         checker.update(block)
         yield block
@@ -81,16 +84,16 @@ def checked(
         raise IntegrityError(f"{what} is damaged: its bytes are not {content}")
 
 
-def pieces(blocks: Iterable[bytes], cuts: Sequence[int]) -> Iterator[bytes]:
+def pieces(blocks: Iterable[bytes], sizes: Sequence[int]) -> Iterator[bytes]:
     """The bytes cut into parts of these sizes."""
     buffer = bytearray()
-    sizes = iter(cuts)
-    wanted = next(sizes, 0)
+    following = iter(sizes)
+    wanted = next(following, 0)
     for block in blocks:
         buffer += block
         while wanted and len(buffer) >= wanted:
             yield bytes(buffer[:wanted])
             del buffer[:wanted]
-            wanted = next(sizes, 0)
+            wanted = next(following, 0)
     if buffer:
         yield bytes(buffer)
