@@ -154,9 +154,18 @@ def fuzz_imports(seconds, least, seed=SEED):
 
 def _noted(name):
     """An import as a finding names it."""
-    name = name.encode("ascii", "backslashreplace").decode()
-    name = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
-    return f"imports {name}"[:200].split(" ")[1].split(",")[0].rstrip(":")
+    text = f"imports {name}".encode("ascii", "backslashreplace").decode()[:200]
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return text.split(" ")[1].split(",")[0].rstrip(":")
+
+
+def test_long_names_are_compared_as_they_are_noted():
+    """What cannot be printed is spelt out after the text was cut, so that it may be longer."""
+    name = "torch.utils._rebu" + "\0" * 45 + "ild_parameter"
+    notes = machine.Notes()
+    data = b"\x80\x04ctorch.utils\n" + name.removeprefix("torch.utils.").encode() + b"\n."
+    machine.walk(source.Memory(data), 0, source.Limits(), notes, machine.Mode())
+    assert [text.removeprefix("imports ") for text in notes.found] == [_noted(name)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
