@@ -139,9 +139,9 @@ def read(env: Mapping[str, str]) -> Settings:
             "WEIGHBRIDGE_EDGE_DOWNLOAD must be redirect, inline or auto, not "
             f"{settings.edge_download!r}"
         )
-    if not 60 <= settings.sign_seconds <= MAX_SIGN:
+    if not 1 <= settings.sign_seconds <= MAX_SIGN:
         raise InvalidRequest(
-            f"WEIGHBRIDGE_SIGN_SECONDS must be from 60 to {MAX_SIGN} (a week, the most that S3 takes), not "
+            f"WEIGHBRIDGE_SIGN_SECONDS must be from 1 to {MAX_SIGN} (a week, the most that S3 takes), not "
             f"{settings.sign_seconds}"
         )
     if not 1 <= settings.open_uploads <= MAX_OPEN:

@@ -27,17 +27,21 @@ def project(stores: Stores, project_id: str) -> int:
 
 
 def woken(stores: Stores, project_id: str) -> int:
-    """Drains what was there when a message came. Who writes meanwhile sends a message of their own:
-    following a burst entry by entry would render as often as there are changes."""
+    """Drains what was there when a message came, and what that led to. Who writes meanwhile sends a
+    message of their own: following a burst entry by entry would render as often as there are changes."""
     done = drained = _batch(stores, project_id)
     while drained == BATCH:
         drained = _batch(stores, project_id)
         done += drained
-    return done
+    # Of what the drain itself evicts no message tells.
+    return done + _batch(stores, project_id, by=pruning.BY)
 
 
-def _batch(stores: Stores, project_id: str) -> int:
+def _batch(stores: Stores, project_id: str, by: str = "") -> int:
+    """Drains the oldest entries, or those of them whose event is `by` somebody."""
     entries = stores.table.query(keys.of_outbox(project_id), limit=BATCH).items
+    if by:
+        entries = tuple(item for item in entries if outbox.event_of(item).by == by)
     if not entries:
         return 0
     outbox.append(stores, project_id, entries)

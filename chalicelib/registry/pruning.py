@@ -46,6 +46,8 @@ from weighbridge.contract.types import (
     RetentionState,
 )
 
+BY = "retention"
+"""Who evicts, in the history."""
 LOOK = 100
 """Checkpoints that one call of `prune` looks at."""
 MAX_EVICTED = 30
@@ -164,7 +166,7 @@ def _evict(
         return
     model = found.model
     event = outbox.entry(
-        stores, model.project_id, "checkpoint.evicted", "retention", model=model.model.name,
+        stores, model.project_id, "checkpoint.evicted", BY, model=model.model.name,
         subject=f"{model.model.name}@{found.number}", versions=[found.number],
         details={"checkpoints": [p.number for p in doomed], "bytes": sum(p.size for p in doomed)},
         model_id=model.id, release=found.number,

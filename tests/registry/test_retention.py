@@ -10,6 +10,7 @@ from chalicelib.registry import (
     checkpoints,
     keys,
     models,
+    outbox,
     pinning,
     projects,
     promoting,
@@ -119,6 +120,21 @@ def _events(stores):
 
     record = projects.find(stores, "vision")
     return outbox.history(stores, record.id, record.project.created, limit=1000).items
+
+
+def test_one_message_does_all_that_it_leads_to(registry):
+    """What a drain evicts it tells and releases itself: no other message comes."""
+    stores, _ = registry
+    judge(stores, Retention(keep_last=1))
+    found = opened(stores)
+    for step in (10, 20, 30):
+        commit(stores, found, step)
+    project_id = projects.find(stores, "vision").id
+    assert drain.woken(stores, project_id)
+    assert live(stores, found) == [3]
+    assert not outbox.pending(stores, project_id)
+    given_up = f"C#{found.model.id}#{found.number}", *keys.prefix("X#")
+    assert not stores.table.query(*given_up).items
 
 
 def test_evicted_bytes_are_freed_by_the_sweep_and_shared_ones_stay(registry):

@@ -138,7 +138,7 @@ def test_a_store_with_another_clock_is_found(clinic):
 def test_events_that_are_not_delivered_are_found(tmp_path):
     """The store's events reach nobody: a new file is never looked at."""
     with broken(tmp_path, "events") as (url, token):
-        report = examined(url, token, wait=4.0)
+        report = examined(url, token, wait=12.0)
     assert report.wrong() == {"events"}
     assert not report.fine
 
@@ -146,7 +146,7 @@ def test_events_that_are_not_delivered_are_found(tmp_path):
 def test_a_render_worker_that_rests_is_found(tmp_path):
     """A new version gets no page."""
     with broken(tmp_path, "render") as (url, token):
-        report = examined(url, token, wait=4.0)
+        report = examined(url, token, wait=12.0)
     assert report.wrong() == {"rendering"}
     assert not report.fine
 
