@@ -80,7 +80,6 @@ UNUSED = {
     ("sweep", "sqs:SendMessage", "ArchiveQueue"),
     # A model of FATE that is restored brings its checkpoints: tests/fate.
     ("archive", "dynamodb:ConditionCheckItem", "Table"),
-    ("archive", "dynamodb:Query", "Table"),
     # Evicted checkpoints give up their references, and what cannot be rendered is taken one by one.
     ("render_pages", "dynamodb:DeleteItem", "Table"),
     ("render_pages", "dynamodb:PutItem", "Table"),
