@@ -291,13 +291,13 @@ def missed(found: Mapping[str, Any]) -> list[str]:
 def measure(plan: large.Plan, folder: Path) -> dict[str, Any]:
     """Everything, once."""
     from chalicelib.settings import settings
-    from infra.embedded import site as embedded
+    from infra.embedded import opening
 
     data = folder / "data"
     with running(data, 0):
         pass  # which makes the data folder
     with ExitStack() as parts:
-        made = embedded.opened(data, parts)
+        made = opening.stores(data, parts)
         counted = _Counted()
         stores = replace(made, site=counted, blobs=_Remembered(made.blobs))
         begun = time.perf_counter()
