@@ -281,9 +281,9 @@ class SearchView:
     more: bool = False
     """Whether there are projects beyond those searched."""
     static: bool = False
+    """Whether nobody answers here: the page is part of a site of files."""
     thorough: bool = False
     """Whether as much was read as the budget allows, and not only the newest versions."""
-    """Whether nobody answers here: the page is part of a site of files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ the store has verified them. Versions count from their opening to their end, mod
 """
 
 from chalicelib.registry import keys, projects
-from chalicelib.registry.ports import ConditionFailed, Less, Present, Update
+from chalicelib.registry.ports import ConditionFailed, Item, Less, Present, Update
 from chalicelib.registry.projects import ProjectRecord
 from chalicelib.registry.stores import Stores
 from weighbridge.contract.errors import TooLarge
@@ -27,7 +27,7 @@ def stored(stores: Stores, project_id: str) -> tuple[int, int]:
     """Bytes of all blobs of a project, and its versions; one read."""
     wanted = [keys.usage(project_id, kind) for kind in ("bytes", "versions")]
     found = stores.table.get_many(wanted)
-    size, versions = (max(0, int(found[key].attrs["n"])) if key in found else 0 for key in wanted)
+    size, versions = (_count(found.get(key)) for key in wanted)
     return size, versions
 
 
@@ -109,7 +109,10 @@ def more_models(stores: Stores, record: ProjectRecord) -> Update:
 
 
 def _used(stores: Stores, project_id: str, kind: str) -> int:
-    item = stores.table.get(keys.usage(project_id, kind))
+    return _count(stores.table.get(keys.usage(project_id, kind)))
+
+
+def _count(item: Item | None) -> int:
     return max(0, int(item.attrs["n"])) if item is not None else 0
 
 
