@@ -118,7 +118,7 @@ def sweep(event: CloudWatchEvent) -> dict[str, int]:
     with observing.message("sweep", event.to_dict().get("id", "")):
         report = asdict(repair.run(stores()))
         report.pop("settled"), report.pop("waiting")
-        drain.everything(stores())
+        drain.everything(stores(), older=drain.LATE_SECONDS)
         publish.publish_static(stores().site)
     app.log.info("sweep %s", json.dumps(report))
     return report

@@ -94,7 +94,7 @@ def stores() -> Stores:
 
 @contextmanager
 def using(fake: Stores) -> Iterator[Stores]:
-    """Runs a block on other stores (tests)."""
+    """Runs a block on other stores."""
     _override.append(fake)
     try:
         yield fake

@@ -7,21 +7,24 @@ from chalicelib.catalogue import publish
 from chalicelib.catalogue.changes import Change
 from chalicelib.catalogue.registry_source import RegistrySource
 from chalicelib.registry import checkpoints, keys, outbox, projects, pruning, sweep
-from chalicelib.registry.ports import Delete, Item
-from chalicelib.registry.stores import Stores
+from chalicelib.registry.ports import LAST, Delete, Item
+from chalicelib.registry.stores import Stores, event_id
 
 BATCH = 500
+LATE_SECONDS = 60.0
+"""So long after a change its message is taken for lost."""
 _LOG = logging.getLogger("weighbridge.catalogue")
 
 
-def project(stores: Stores, project_id: str) -> int:
-    """Drains until the outbox is empty; answers how many entries were done.
+def project(stores: Stores, project_id: str, before: str = LAST) -> int:
+    """Drains until the outbox is empty, or holds nothing older than the event id `before`; answers how
+    many entries were done.
 
     Entries are removed after the pages are written, so a failure repeats them: every step is
     idempotent. What arrives while one batch is rendered is gathered in the next.
     """
     done = 0
-    while drained := _batch(stores, project_id):
+    while drained := _batch(stores, project_id, before=before):
         done += drained
     return done
 
@@ -37,9 +40,9 @@ def woken(stores: Stores, project_id: str) -> int:
     return done + _batch(stores, project_id, by=pruning.BY)
 
 
-def _batch(stores: Stores, project_id: str, by: str = "") -> int:
+def _batch(stores: Stores, project_id: str, by: str = "", before: str = LAST) -> int:
     """Drains the oldest entries, or those of them whose event is `by` somebody."""
-    entries = stores.table.query(keys.of_outbox(project_id), limit=BATCH).items
+    entries = stores.table.query(keys.of_outbox(project_id), high=before, limit=BATCH).items
     if by:
         entries = tuple(item for item in entries if outbox.event_of(item).by == by)
     if not entries:
@@ -84,9 +87,11 @@ def _one_by_one(stores: Stores, project_id: str, entries: Sequence[Item]) -> Non
             stores.table.write(Delete(item.key))
 
 
-def everything(stores: Stores) -> int:
-    """Drains all projects, those deleted since included (the sweep's part)."""
-    done = sum(project(stores, record.id) for record in projects.records(stores))
+def everything(stores: Stores, older: float = 0.0) -> int:
+    """Drains all projects, those deleted since included: all there is, or what is older than so many
+    seconds. (The sweep takes what messages were lost of, and leaves to its message what has one.)"""
+    before = event_id(stores.now() - older, "") if older else LAST
+    done = sum(project(stores, record.id, before) for record in projects.records(stores))
     for item in sweep.everything(stores.table, keys.DELETED):
         done += project(stores, item.key.sk)
         stores.table.write(Delete(item.key))

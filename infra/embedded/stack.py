@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -204,9 +205,15 @@ class Stack:
         return Packing(front)
 
     def _start_worker(self, app: ModuleType, queue: "SqliteQueue") -> None:
+        from chalicelib import wiring
+        from infra.embedded.giving_way import giving_way
         from infra.embedded.worker import Worker
 
         assert self._api
+        found = wiring.stores()
+        self._parts.enter_context(
+            wiring.using(replace(found, site=giving_way(found.site, self._api.traffic)))
+        )
         every = _POLL_SECONDS if self._options.s3_endpoint else _SWEEP_SECONDS
         handlers = {"index": app.index_object, "render": app.render_pages, "archive": app.archive}
         worker = Worker(queue, handlers, app.sweep, sweep_seconds=every, pushing=self._api.pushing)

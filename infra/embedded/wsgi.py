@@ -26,6 +26,7 @@ from chalice.local import (
     RouteMatcher,
 )
 
+from infra.embedded.giving_way import Traffic
 from weighbridge.contract import errors
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Application:
         self._gateway = LocalGateway(app, config)
         self._gateway.event_converter = _Events(app)
         self._last_upload = -_PUSHING_SECONDS
+        self.traffic = Traffic()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -79,7 +81,8 @@ class Application:
             # HEAD is GET without the body, and no route declares it.
             asked = "GET" if method == "HEAD" else method
             target = raw_target(environ)
-            answer = self._ask(asked, target, _headers(environ), body)
+            with self.traffic.request():
+                answer = self._ask(asked, target, _headers(environ), body)
             if method == "POST":
                 self._note(target.partition("?")[0])
         status, headers, data = answer
