@@ -82,9 +82,11 @@ def render_pages(event: SQSEvent) -> dict[str, list[dict[str, str]]]:
     def once(body: dict[str, Any]) -> None:
         """What was told before the drain began, the drain has done; a failure comes back once."""
         project = observing.about(body["project"])
-        if project not in begun:
-            begun.add(project)
-            drain.woken(stores(), project)
+        if project in begun:
+            observing.done_before()
+            return
+        begun.add(project)
+        drain.woken(stores(), project)
 
     return _each("render_pages", event, once)
 

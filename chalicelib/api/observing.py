@@ -44,8 +44,8 @@ class Line:
     """
 
     __slots__ = (
-        "cost", "failures", "kind", "ms", "principal", "project", "request_id", "route", "status",
-        "token",
+        "cost", "failures", "kind", "ms", "principal", "project", "request_id", "route", "silent",
+        "status", "token",
     )  # fmt: skip
 
     def __init__(self, kind: str, route: str = "", request_id: str = "") -> None:
@@ -55,6 +55,7 @@ class Line:
         self.ms = 0.0
         self.cost: wiring.Cost | None = None
         self.failures = 0
+        self.silent = False
 
     def fields(self) -> dict[str, Any]:
         """The line as JSON has it; what is not known is left out."""
@@ -113,6 +114,12 @@ def about(project: str) -> str:
     return project
 
 
+def done_before() -> None:
+    """Notes that an earlier message did what this one asks for: it is not told of, unless it fails."""
+    if line := _current.get():
+        line.silent = True
+
+
 def http(request: Request, answer: Callable[[Request], Response]) -> Response:
     """The middleware of all routes: measures, logs, and names the request in the answer."""
     context = request.context or {}
@@ -156,7 +163,8 @@ def _told(line: Line) -> Iterator[Line]:
     finally:
         _current.reset(token)
         line.ms = (time.perf_counter() - started) * 1000
-        _sink[0](line)
+        if not line.silent or line.failures:
+            _sink[0](line)
 
 
 def _metrics(kind: str) -> dict[str, Any]:

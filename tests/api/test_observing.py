@@ -156,6 +156,16 @@ def test_messages_are_lines_too(api, lines):
     assert lines[-1]["project"] == "projectid"
 
 
+def test_messages_that_an_earlier_one_answered_are_no_lines(api, lines):
+    """A burst of a hundred changes is one rendering, and one figure among the milliseconds."""
+    api.ok("POST", "/api/projects", {"name": "vision"})
+    del lines[:]
+    body = {"project": "nobody"}
+    records = [message(body, name)["Records"][0] for name in ("first", "second", "third")]
+    assert app.render_pages({"Records": records}, None) == {"batchItemFailures": []}
+    assert [line["request_id"] for line in lines] == ["first"]
+
+
 def test_lines_go_to_standard_output_unless_told_otherwise(api, mode, capsys):
     """JSON by itself on its line, as CloudWatch needs it; or text for people; or nothing."""
     mode("json")
