@@ -60,8 +60,8 @@ def damage(data, chance):
 
 def turns(seconds, least, chance):
     """Counts until the time is over, but not before it reached `least`."""
-    end, turn = time.monotonic() + seconds, 0
-    while turn < least or time.monotonic() < end:
+    end, turn = time.process_time() + seconds, 0
+    while turn < least or time.process_time() < end:
         turn += 1
         yield chance
 
