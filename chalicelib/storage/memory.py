@@ -334,10 +334,9 @@ class MemoryBlobs:
     def list(self, prefix: str, after: str = "", limit: int = 1000) -> Listed:
         """Objects under `prefix` in key order, after the key `after`."""
         with self._reachable():
-            order = sorted(self._objects, key=str.encode)
-            found = [
-                key for key in order if key.startswith(prefix) and key.encode() > after.encode()
-            ]
+            last = after.encode()
+            under = [k for k in self._objects if k.startswith(prefix) and k.encode() > last]
+            found = sorted(under, key=str.encode)
             heads = (self._objects[key] for key in found[:limit])
             page = tuple(
                 Head(key, len(entry.data), entry.etag, modified=entry.modified)

@@ -1,5 +1,5 @@
-// The search page: index documents are read once somebody types, newest versions first; then every key is
-// answered from memory. Until then, and without this file, the server's answer stands.
+// The search page: index documents are read once somebody types or asks for all, newest versions first; then
+// every key is answered from memory. Until then, and without this file, the server's answer stands.
 
 const root = document.getElementById("search");
 // By addresses of the page's, so that they name the very versions that belong to this one.
@@ -202,7 +202,15 @@ function start() {
   if (!answeredHere) box.value = new URLSearchParams(location.search).get("q") ?? "";
   if (!box.value) box.focus();
   root.setAttribute("aria-busy", "false");
-  if ((box.value && !answeredHere) || root.querySelector(".left-out")) begin();
+  if (box.value && !answeredHere) begin();
+  root.querySelector(".left-out a")?.addEventListener("click", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !index.shards.length) return;
+    event.preventDefault();
+    begin();
+    event.target.parentElement.textContent = "Reading the index …";
+    said.tabIndex = -1;
+    said.focus();
+  });
 }
 
 start();

@@ -534,6 +534,31 @@ def test_parts_of_the_index_that_cannot_be_read_are_told(open_page, served):
     assert link.get_attribute("href") == "/sign-in?next=%2Fsearch%2F%3Fq%3Dproduction"
 
 
+def test_the_index_is_read_when_it_is_asked_for(open_page, served, renderer):
+    """An answer in part brings no megabytes along; its link, or a key, brings the rest, on the same page."""
+    view = _answer(world(), "accuracy > 0.9")
+    part = replace(view, hits=view.hits[:1], total=1, unread=3)
+    page_of_it = renderer.render(answering.search_page(part))
+    (served.folder / "answer-in-part.html").write_bytes(page_of_it)
+    page = open_page("/404.html")
+    asked = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    for act in (
+        lambda: page.get_by_role("link", name="Search them too").click(),
+        lambda: page.get_by_label("Search models and versions").press_sequentially(" "),
+    ):
+        page.goto(f"{served.address}/answer-in-part.html", wait_until="networkidle")
+        assert not [path for path in asked if path.endswith(".json")]
+        assert _hits(page) == [view.hits[0].path]
+        act()
+        page.locator("#hits .hit").nth(1).wait_for()
+        _until_read(page)
+        assert _hits(page) == [hit.path for hit in view.hits]
+        assert page.locator(".left-out").count() == 0
+        assert page.said == []
+        asked.clear()
+
+
 def test_search_without_scripts(open_page):
     """The form is a form: its answer comes from the server, rows, count and what went wrong."""
     page = open_page("/search-served.html", java_script_enabled=False)
