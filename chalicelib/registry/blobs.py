@@ -172,9 +172,12 @@ def refer(stores: Stores, project_id: str, files: Sequence[FileEntry], holder: s
     a second look at its references.
     """
     by_blob = require(stores, project_id, files)
-    stores.table.write_many(
-        [Put(Item(keys.reference(project_id, blob, holder))) for blob in by_blob]
-    )
+    stores.table.write_many(references_of(project_id, by_blob, holder))
+
+
+def references_of(project_id: str, blob_ids: Iterable[str], holder: str) -> list[Put]:
+    """The writes that make `holder` refer to blobs of which `require` was sure."""
+    return [Put(Item(keys.reference(project_id, blob, holder))) for blob in blob_ids]
 
 
 def present(stores: Stores, project_id: str, blob_ids: Sequence[str]) -> dict[str, Item]:

@@ -70,6 +70,8 @@ class ModelRecord:
     state: str = "live"
     rest: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What a later version of this code keeps in the item (`newer.py`)."""
+    found_in: ProjectRecord | None = field(default=None, compare=False, repr=False)
+    """Its project, if that was read on the way to it."""
 
     @property
     def id(self) -> str:
@@ -135,7 +137,13 @@ def _settings(given: ModelSettings) -> ModelSettings:
 def find(stores: Stores, project: str, name: str) -> ModelRecord:
     """The model, or `NotFound`. Two reads: the project and the model with its aliases."""
     names.model_name(name)
-    return within(stores, projects.find(stores, project).id, project, name)
+    found_in = projects.find(stores, project)
+    return replace(within(stores, found_in.id, project, name), found_in=found_in)
+
+
+def project_of(stores: Stores, record: ModelRecord) -> ProjectRecord:
+    """The project of a model, as it was read with the model, or now."""
+    return record.found_in or projects.find(stores, record.project)
 
 
 def within(stores: Stores, project_id: str, project: str, name: str) -> ModelRecord:

@@ -79,8 +79,8 @@ def begin(
     """Opens the next version. The same key again answers the same version. `allow` is called before
     a project is made for it, and raises if the caller may not.
 
-    Cost: two counter updates, one note and one transaction of 2 items (1 more with a label, 1 more
-    with a retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
+    Cost: two counter updates and one transaction of 3 items (1 more with a label, 1 more with a
+    retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
     """
     names.key("idempotency key", new.key)
     if new.label:
@@ -101,17 +101,15 @@ def begin(
         labels.check(record, labels.mark(stores, record), label)
     elif label and (lock := stores.table.get(keys.label(record.id, label))):
         raise _taken(record, label, lock)
-    usage.add_version(stores, record.project)
+    usage.add_version(stores, models.project_of(stores, record))
     counter = stores.table.write(
         Update(keys.counter(keys.of_model(record.id)), add={"n": 1}, condition=(Missing("state"),))
     )
     number = int(counter.attrs["n"]) if counter else 0
     now = stores.now()
-    # First the note for the sweep: a version that is opened and forgotten is aborted in the end.
+    # With a note for the sweep: a version that is opened and forgotten is aborted in the end.
     forgotten: dict[str, str | int] = {"until": int(now) + stores.stale_seconds}
-    stores.table.write(
-        Put(Item(keys.stale_version(record.project_id, record.id, number), forgotten))
-    )
+    note = keys.stale_version(record.project_id, record.id, number)
     version = Version(
         project=record.project, model=record.model.name, number=number, state="open",
         label=label, created=iso(now), created_by=by, revision=1,
@@ -125,6 +123,7 @@ def begin(
     writes: list[Write] = [
         Put(opened, (Absent(),)),
         Put(Item(keys.idempotency(record.id, new.key), expiring), (Absent(),)),
+        Put(Item(note, forgotten)),
     ]
     if label and locked:
         writes.append(Put(Item(keys.label(record.id, label), lock_attrs), (Absent(),)))
@@ -258,7 +257,7 @@ def commit(
         names.key("param", name)
     parents = _parents(stores, request.parents)
     seen = safety.look(stores, record.project_id, entries)
-    policy = projects.find(stores, record.project).project.safety
+    policy = models.project_of(stores, record).project.safety
     state = safety.state_of(policy, seen.verdict)
     now = stores.now()
     version = replace(
@@ -275,10 +274,9 @@ def commit(
     describing.bounded(versions.document(version))
     pk = keys.of_model(record.id)
     metrics = describing.metric_items(pk, request.metrics, number)
-    if request.files:
-        blobs.refer(stores, record.project_id, entries, found.holder)
-    else:  # the references were written with the pages; the bytes must still be there
-        blobs.require(stores, record.project_id, entries)
+    held = blobs.require(stores, record.project_id, entries)
+    if not request.files:  # the references were written with the pages
+        held = {}
     accept.check(stores, record.project_id, entries)
     forml_packages.check(stores, record, version.label, entries)
     version = replace(version, claims=claims.accept(stores, found, entries, request.claims))
@@ -287,8 +285,9 @@ def commit(
                  {"child": found.reference}))
         for p in parents
     ]  # fmt: skip
-    if metrics or lineage:
-        stores.table.write_many([*metrics.values(), *lineage])
+    holding = blobs.references_of(record.project_id, held, found.holder)
+    if holding or metrics or lineage:
+        stores.table.write_many([*holding, *metrics.values(), *lineage])
     note = safety.leave_note(stores, record.project_id, found.holder, request.manifest, seen)
     event = outbox.entry(
         stores, record.project_id, f"version.{_WORD.get(state, state)}", by, model=record.model.name,

@@ -78,9 +78,8 @@ def freed_bytes(stores: Stores, project_id: str, size: int) -> None:
         return
 
 
-def add_version(stores: Stores, project: str) -> None:
+def add_version(stores: Stores, record: ProjectRecord) -> None:
     """Counts a version that is about to be opened, or `TooLarge`."""
-    record = projects.find(stores, project)
     key, most = keys.usage(record.id, "versions"), record.project.quota.versions
     try:
         room = (Less("n", most),) if most else ()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from chalicelib.registry import turns
 from chalicelib.registry.ports import Precondition, SignedForm
 from chalicelib.storage.presign import Keys
 from weighbridge.contract.errors import IntegrityError, NotFound, Unavailable
@@ -159,7 +160,8 @@ def translated(what: str) -> Iterator[None]:
     from botocore.parsers import ResponseParserError
 
     try:
-        yield
+        with turns.waiting():
+            yield
     except boto.ClientError as error:
         code = error_code(error)
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -9,6 +9,7 @@ from chalicelib.registry.ports import (
     ATTRIBUTES,
     LAST,
     Absent,
+    Check,
     Condition,
     ConditionFailed,
     Delete,
@@ -141,7 +142,9 @@ class SqliteTable:
                 old = _load(db, write.key)
                 held = _holds(write.condition, old)
                 refused.append(None if held else ConditionFailed(index, write.key, old))
-                new = _store(db, write, old) if held else None
+                new = _result(write, old) if held else None
+                if held:
+                    db.execute(*_statement(write, new))
                 if units.recording():
                     sizes.append((items.size_of(old), items.size_of(new)))
         return refused
@@ -173,14 +176,23 @@ class SqliteTable:
 
     def _apply(self, writes: Sequence[Write], *, name: str) -> list[Item | None]:
         """All of the writes in one transaction, conditions first; the items as they are then."""
-        with self._accounted(name) as sizes, self._connections.writing() as db:
-            before = [_load(db, write.key) for write in writes]
-            sizes += [(items.size_of(old), 0) for old in before] if units.recording() else []
+        counted = units.recording()
+        # Nothing is written before all is known to be right, so there is never a half to undo.
+        with self._accounted(name) as sizes, self._connections.writing(whole=True) as db:
+            before = [_load(db, w.key) if counted or _depends(w) else None for w in writes]
+            sizes += [(items.size_of(old), 0) for old in before] if counted else []
             for index, (write, old) in enumerate(zip(writes, before, strict=True)):
                 if not _holds(write.condition, old):
                     raise ConditionFailed(index, write.key, old)
-            after = [_store(db, write, old) for write, old in zip(writes, before, strict=True)]
-            if units.recording():
+            after = [_result(write, old) for write, old in zip(writes, before, strict=True)]
+            statements = [
+                _statement(write, new)
+                for write, new in zip(writes, after, strict=True)
+                if not isinstance(write, Check)
+            ]
+            for statement in statements:
+                db.execute(*statement)
+            if counted:
                 sizes[:] = [
                     (old, items.size_of(new)) for (old, _), new in zip(sizes, after, strict=True)
                 ]
@@ -229,22 +241,32 @@ def _holds(condition: Condition, item: Item | None) -> bool:
     return True
 
 
-def _store(db: sqlite3.Connection, write: Write, old: Item | None) -> Item | None:
-    """Executes one write over the item `old`; the item that is there afterwards."""
+def _depends(write: Write) -> bool:
+    """Whether a write has to know what is there."""
+    return bool(write.condition) or not isinstance(write, Put | Delete)
+
+
+def _result(write: Write, old: Item | None) -> Item | None:
+    """What is there after a write over the item `old`."""
     match write:
         case Put(item):
-            new = Item(item.key, dict(item.attrs), item.doc)
+            return Item(item.key, dict(item.attrs), item.doc)
         case Update():
             new = _changed(write, old)
             items.check_size(write.key, items.size_of(new))
-        case Delete(key):
-            db.execute(_DELETE, key)
+            return new
+        case Delete():
             return None
         case _:
             return old
+
+
+def _statement(write: Write, new: Item | None) -> tuple[str, Sequence[Any]]:
+    """What executes a write that leads to the item `new`."""
+    if new is None:
+        return _DELETE, write.key
     row = [new.attrs.get(name) for name in ATTRIBUTES]
-    db.execute(_PUT, [*new.key, *row, items.pack(new.doc)])
-    return new
+    return _PUT, [*new.key, *row, items.pack(new.doc)]
 
 
 def _changed(update: Update, old: Item | None) -> Item:

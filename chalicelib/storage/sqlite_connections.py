@@ -8,8 +8,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from types import TracebackType
 
+from chalicelib.registry import turns
 from chalicelib.storage import forks
 from weighbridge.contract.errors import Unavailable, Unsupported
 
@@ -28,6 +30,45 @@ class _Batch:
         self.failure: BaseException | None = None
 
 
+class _Own:
+    """A thread's connection, and a lock that the thread holds while it uses it."""
+
+    __slots__ = ("db", "lock", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.lock = threading.RLock()
+        self.db: sqlite3.Connection | None = None
+
+
+class _Reading:
+    """What `Connections.reading` answers. A class, since it is entered several times in each request."""
+
+    __slots__ = ("_from", "_own")
+
+    def __init__(self, connections: "Connections") -> None:
+        self._from = connections
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._own = own = self._from.own()
+        own.lock.acquire()
+        try:
+            return own.db or self._from.opened(own)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._own.lock.release()
+        if isinstance(error, sqlite3.OperationalError):
+            raise Unavailable(f"the metadata file cannot be used: {error}") from error
+
+
 class Connections:
     """Connections to the file at `path`; `schema` is run when a new file is made. Without `flush` a
     commit survives the death of the process, and may be lost with the machine.
@@ -37,14 +78,14 @@ class Connections:
     everything is closed before a fork, after running operations have ended.
     """
 
-    _all: list[tuple[threading.Thread, sqlite3.Connection]]
-    _own: sqlite3.Connection | None
+    _all: list[_Own]
+    _writing: sqlite3.Connection | None
     _batch: _Batch | None
     _waiting: int
-    _running: int
     _writer: threading.Lock
     _opening: threading.Lock
-    _idle: threading.Condition
+    _known: threading.Lock
+    _counting: threading.Lock
     _local: threading.local
 
     def __init__(self, path: str, schema: str, *, flush: bool = True) -> None:
@@ -61,36 +102,43 @@ class Connections:
 
     def close(self) -> None:
         """Waits for running operations, then closes the file in every thread."""
-        with self._idle:
-            self._drain()
+        with self._known:
+            self._resume(self._drain())
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """This thread's connection, each statement on the newest committed state."""
-        with self._using():
-            yield self._mine()
+        return _Reading(self)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed and on the disk when the block ends, undone if it fails.
+    def writing(self, *, whole: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed and on the disk when the block ends, undone if it fails. A block that
+        is `whole` fails before it has written anything, unless by SQLite's own fault.
 
         Threads queue here rather than in SQLite, whose waiting is a sleep and not a queue. One that
         is done leaves the commit to the next in the queue, and waits for it. What a block saw may be
         of others in the same commit, so one that fails waits for them too.
         """
-        with self._using():
+        with _Reading(self):
             with self._turn() as batch:
                 failure: BaseException | None = None
-                self._database().execute("SAVEPOINT one")
+                db = self._database()
+                changed = db.total_changes
                 try:
-                    yield self._database()
-                    self._database().execute("RELEASE one")
+                    if whole:
+                        yield db
+                    else:
+                        db.execute("SAVEPOINT one")
+                        yield db
+                        db.execute("RELEASE one")
                 except BaseException as error:
                     failure = error
-                    self._undo(batch, error)
+                    if not whole or db.total_changes != changed:
+                        self._undo(batch, error, whole)
                 batch.size += 1
-            while not batch.ended.wait(_LOOK_SECONDS):
-                self._commit_forgotten(batch)
+            if not batch.ended.is_set():
+                with turns.waiting():
+                    while not batch.ended.wait(_LOOK_SECONDS):
+                        self._commit_forgotten(batch)
             if batch.failure is not None and failure is not batch.failure:
                 raise sqlite3.OperationalError(str(batch.failure)) from batch.failure
             if failure is not None:
@@ -100,37 +148,45 @@ class Connections:
     def _turn(self) -> Iterator["_Batch"]:
         """The right to write, in a transaction that others may have begun. Whoever leaves commits it,
         unless somebody waits."""
-        with self._idle:
-            self._waiting += 1
-        try:
-            self._writer.acquire()
-        finally:
-            with self._idle:
-                self._waiting -= 1
+        if not self._writer.acquire(blocking=False):
+            with self._counting:
+                self._waiting += 1
+            try:
+                with turns.waiting():
+                    self._writer.acquire()
+            finally:
+                with self._counting:
+                    self._waiting -= 1
         try:
             if self._batch is None:
                 self._database().execute("BEGIN IMMEDIATE")
                 self._batch = _Batch()
-            batch = self._batch
-            try:
-                yield batch
-            finally:
-                if not self._waiting or batch.size >= _MOST_TOGETHER or batch.failure:
-                    self._commit(batch)
+            yield self._batch
         finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Ends a turn: with a commit, if nobody goes on."""
+        batch = self._batch
+        if batch and (not self._waiting or batch.size >= _MOST_TOGETHER or batch.failure):
+            with turns.waiting():
+                self._commit(batch)
+                self._writer.release()
+        else:
             self._writer.release()
 
     def _database(self) -> sqlite3.Connection:
         """The connection that writes; for whoever has the turn."""
-        if self._own is None:
-            self._own = self._open()
-        return self._own
+        if self._writing is None:
+            self._writing = self._open()
+        return self._writing
 
-    def _undo(self, batch: "_Batch", error: BaseException) -> None:
-        """Takes back what one block wrote. Where SQLite took back all (a full disk), all have failed."""
+    def _undo(self, batch: "_Batch", error: BaseException, whole: bool) -> None:
+        """Takes back what one block wrote. Where that cannot be told from the rest, or SQLite took back
+        all (a full disk), all have failed."""
         db = self._database()
         try:
-            if db.in_transaction:
+            if db.in_transaction and not whole:
                 db.execute("ROLLBACK TO one")
                 db.execute("RELEASE one")
                 return
@@ -161,28 +217,20 @@ class Connections:
             finally:
                 self._writer.release()
 
-    @contextmanager
-    def _using(self) -> Iterator[None]:
-        with self._idle:
-            self._running += 1
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise Unavailable(f"the metadata file cannot be used: {error}") from error
-        finally:
-            with self._idle:
-                self._running -= 1
-                self._idle.notify_all()
-
-    def _mine(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._open()
-            self._local.db = db
-            with self._idle:
+    def own(self) -> _Own:
+        """This thread's entry."""
+        own: _Own | None = getattr(self._local, "own", None)
+        if own is None:
+            with self._known:
+                self._local.own = own = _Own()
                 self._reap()
-                self._all.append((threading.current_thread(), db))
-        return db
+                self._all.append(own)
+        return own
+
+    def opened(self, own: _Own) -> sqlite3.Connection:
+        """The connection of an entry that this thread has locked."""
+        own.db = self._open()
+        return own.db
 
     def _open(self) -> sqlite3.Connection:
         deadline = time.monotonic() + BUSY_SECONDS
@@ -217,36 +265,44 @@ class Connections:
 
     def _reap(self) -> None:
         """Closes what threads that have ended left open."""
-        for thread, db in self._all:
-            if not thread.is_alive():
-                db.close()
-        self._all = [(thread, db) for thread, db in self._all if thread.is_alive()]
+        ended = [own for own in self._all if not own.thread.is_alive()]
+        for own in ended:
+            if own.db is not None:
+                own.db.close()
+        self._all = [own for own in self._all if own not in ended]
 
-    def _drain(self) -> None:
-        while self._running:
-            self._idle.wait()
-        for _, db in self._all:
-            db.close()
-        if self._own is not None:
-            self._own.close()
-        self._own = None
-        self._all = []
-        self._local = threading.local()
+    def _drain(self) -> list[_Own]:
+        """Waits until no thread uses its connection, and closes them all; the locks stay taken."""
+        for own in self._all:
+            own.lock.acquire()
+            if own.db is not None:
+                own.db.close()
+                own.db = None
+        if self._writing is not None:
+            self._writing.close()
+        self._writing = None
+        return self._all
+
+    @staticmethod
+    def _resume(locked: list[_Own]) -> None:
+        for own in locked:
+            own.lock.release()
 
     def _fresh(self) -> None:
-        self._idle = threading.Condition()
+        self._known = threading.Lock()
+        self._counting = threading.Lock()
         self._writer = threading.Lock()
         self._opening = threading.Lock()
-        self._own = None
+        self._writing = None
         self._batch = None
         self._waiting = 0
-        self._running = 0
         self._local = threading.local()
         self._all = []
 
     def _before_fork(self) -> None:
-        self._idle.acquire()
+        self._known.acquire()
         self._drain()
 
     def _after_fork_in_parent(self) -> None:
-        self._idle.release()
+        self._resume(self._all)
+        self._known.release()

@@ -180,6 +180,7 @@ class Stack:
     def _front(self, app: ModuleType, port: int) -> Any:
         from chalicelib import wiring
         from chalicelib.api import cookie
+        from chalicelib.registry import turns
         from chalicelib.settings import settings
         from infra.embedded.front import Front
         from infra.embedded.packing import Packing
@@ -190,6 +191,7 @@ class Stack:
         options = self._options
         words = [("/edge", "edge"), ("/api/model_registry", "kubeflow")]
         self._api = Application(app.app, [Door(path, _words(name)) for path, name in words])
+        self._parts.callback(turns.taken_by, turns.taken_by(self._api.turns.waiting))
         long = LongBodies(self._api, _admit, wiring.stores().blobs.read)
         front = Front(
             api=long,

@@ -27,6 +27,7 @@ from chalice.local import (
 )
 
 from infra.embedded.giving_way import Traffic
+from infra.embedded.turns import Turns
 from weighbridge.contract import errors
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Application:
         self._gateway.event_converter = _Events(app)
         self._last_upload = -_PUSHING_SECONDS
         self.traffic = Traffic()
+        self.turns = Turns()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -81,7 +83,7 @@ class Application:
             # HEAD is GET without the body, and no route declares it.
             asked = "GET" if method == "HEAD" else method
             target = raw_target(environ)
-            with self.traffic.request():
+            with self.traffic.request(), self.turns.turn():
                 answer = self._ask(asked, target, _headers(environ), body)
             if method == "POST":
                 self._note(target.partition("?")[0])

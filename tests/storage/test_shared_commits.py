@@ -58,7 +58,7 @@ def together(table, names, condition=()):
 
 def test_those_who_wait_share_one_commit(table):
     """Thirty-two writes, one flush of the disk."""
-    watched = table._connections._own = Watched(table._connections._own)
+    watched = table._connections._writing = Watched(table._connections._writing)
     names = [f"n{i}" for i in range(32)]
     assert together(table, names) == [None] * 32
     assert watched.said.count("COMMIT") == 1
@@ -67,7 +67,7 @@ def test_those_who_wait_share_one_commit(table):
 
 def test_more_than_a_batch_take_several(table):
     """Nobody waits for ever because others keep coming."""
-    watched = table._connections._own = Watched(table._connections._own)
+    watched = table._connections._writing = Watched(table._connections._writing)
     assert together(table, [f"n{i}" for i in range(70)]) == [None] * 70
     assert watched.said.count("COMMIT") == 2
 
@@ -87,7 +87,7 @@ def test_a_commit_that_fails_fails_for_all(table):
         watched.meanwhile = lambda: None
         raise sqlite3.OperationalError("database or disk is full")
 
-    watched = table._connections._own = Watched(table._connections._own, full)
+    watched = table._connections._writing = Watched(table._connections._writing, full)
     found = together(table, ["a", "b", "first"], condition=(Absent(),))
     assert [type(one) for one in found] == [Unavailable] * 3
     assert "full" in found[0].message
@@ -106,9 +106,9 @@ def test_a_transaction_that_sqlite_gave_up_is_nobodys_success(table):
                 raise sqlite3.OperationalError("database or disk is full")
             return self.inner.execute(statement, *values)
 
-    connections._own = Full(connections._own)
+    connections._writing = Full(connections._writing)
     found = together(table, ["a", "b"])
-    connections._own = connections._own.inner
+    connections._writing = connections._writing.inner
     there = {item.key.sk for item in table.query("p").items}
     for name, error in zip(["a", "b"], found, strict=True):
         assert (error is None) == (name in there)
