@@ -79,8 +79,8 @@ def begin(
     """Opens the next version. The same key again answers the same version. `allow` is called before
     a project is made for it, and raises if the caller may not.
 
-    Cost: two counter updates and one transaction of 3 items (1 more with a label, 1 more with a
-    retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
+    Cost: two counter updates, one note and one transaction of 2 items (1 more with a label, 1 more
+    with a retention of its own). Where labels are ordered, the commit decides who gets one (`labels`).
     """
     names.key("idempotency key", new.key)
     if new.label:
@@ -107,9 +107,11 @@ def begin(
     )
     number = int(counter.attrs["n"]) if counter else 0
     now = stores.now()
-    # With a note for the sweep: a version that is opened and forgotten is aborted in the end.
+    # First the note for the sweep: a version that is opened and forgotten is aborted in the end.
     forgotten: dict[str, str | int] = {"until": int(now) + stores.stale_seconds}
-    note = keys.stale_version(record.project_id, record.id, number)
+    stores.table.write(
+        Put(Item(keys.stale_version(record.project_id, record.id, number), forgotten))
+    )
     version = Version(
         project=record.project, model=record.model.name, number=number, state="open",
         label=label, created=iso(now), created_by=by, revision=1,
@@ -123,7 +125,6 @@ def begin(
     writes: list[Write] = [
         Put(opened, (Absent(),)),
         Put(Item(keys.idempotency(record.id, new.key), expiring), (Absent(),)),
-        Put(Item(note, forgotten)),
     ]
     if label and locked:
         writes.append(Put(Item(keys.label(record.id, label), lock_attrs), (Absent(),)))
@@ -153,7 +154,7 @@ def _taken(record: ModelRecord, label: str, lock: Item | None) -> AlreadyExists:
 
 def opened(stores: Stores, record: ModelRecord, number: int) -> VersionRecord:
     """The open version of that number; `Conflict` if it is ready, `Gone` if it ended."""
-    found = versions.numbered(stores, record, number)
+    found = versions.numbered(stores, record, number, likely=keys.OPEN)
     if found.version.state != "open":
         raise Conflict(f"{found.reference} is {found.version.state}; its files never change")
     return found
@@ -246,7 +247,7 @@ def commit(
     that it is promoted from.
     """
     record = models.find(stores, project, model)
-    found = versions.numbered(stores, record, number)
+    found = versions.numbered(stores, record, number, likely=keys.OPEN)
     if found.version.state in versions.COMMITTED:
         return _same(found, request)
     if record.state != "live":
@@ -357,7 +358,7 @@ def _same(found: VersionRecord, request: VersionCommit) -> Version:
 def abort(stores: Stores, by: str, project: str, model: str, number: int) -> Version:
     """Gives an open version up; its number is never used again. Repeating it is no error."""
     record = models.find(stores, project, model)
-    found = versions.numbered(stores, record, number, ended=True)
+    found = versions.numbered(stores, record, number, ended=True, likely=keys.OPEN)
     if found.version.state == "aborted":
         return found.version
     if found.version.state == "deleted":

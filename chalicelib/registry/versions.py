@@ -98,10 +98,16 @@ def of_model(
 
 
 def numbered(
-    stores: Stores, record: ModelRecord, number: int, *, ended: bool = False
+    stores: Stores,
+    record: ModelRecord,
+    number: int,
+    *,
+    ended: bool = False,
+    likely: str = keys.READY,
 ) -> VersionRecord:
-    """The version of that number in whatever state it is."""
-    item = stores.table.get(keys.version(record.id, keys.READY, number))
+    """The version of that number in whatever state it is. One read if its kind is the `likely` one, else
+    five."""
+    item = stores.table.get(keys.version(record.id, likely, number))
     if item is None:
         # A version moves from key to key: what moves while we read may seem to be nowhere, or twice.
         wanted = [keys.version(record.id, kind, number) for kind in _LATER_FIRST]

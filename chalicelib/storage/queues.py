@@ -122,6 +122,9 @@ class SqsQueue:
             return self._client
 
 
+_LOOKS = ("render",)
+
+
 class SqliteQueue:
     """A queue in one file, shared by threads and processes. What was sent survives the death of any
     process, and may be lost with the machine: then the sweep does the same work.
@@ -143,8 +146,10 @@ class SqliteQueue:
         self._connections.close()
 
     def send(self, topic: str, message: Mapping[str, Any]) -> None:
-        """Stores the message and wakes whoever waits."""
-        self.send_many(topic, [message])
+        """Stores the message and wakes whoever waits. One that says what another said, which nobody has
+        received yet, is left out where messages only say that there is something to look at."""
+        if topic not in _LOOKS or not self._said(topic, _text(message)):
+            self.send_many(topic, [message])
 
     def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
         """Stores messages, all or none, and wakes whoever waits."""
@@ -241,6 +246,15 @@ class SqliteQueue:
     def wake(self) -> None:
         """Ends all waiting in this process."""
         self._bell.ring()
+
+    def _said(self, topic: str, body: str) -> bool:
+        """Whether a message waits that will be received for the first time from now on."""
+        with self._connections.reading() as db:
+            row = db.execute(
+                "SELECT 1 FROM messages WHERE topic = ? AND body = ? AND dead = 0 AND receives = 0",
+                (topic, body),
+            ).fetchone()
+        return row is not None
 
     def _any(self, topic: str, now: float) -> bool:
         with self._connections.reading() as db:

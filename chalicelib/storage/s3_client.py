@@ -95,7 +95,7 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
     session: Any = botocore.session.Session()
     parsers = session.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=moment)
-    return session.create_client(
+    client = session.create_client(
         service,
         region_name=access.region,
         endpoint_url=access.endpoint or None,
@@ -105,6 +105,20 @@ def _client(service: Literal["s3", "sts", "iam"], access: Access) -> Any:
         verify=access.ca_file or None,
         config=config,
     )
+    _wait_aside(client)
+    return client
+
+
+def _wait_aside(client: Any) -> None:
+    """While a request is on its way, others may compute."""
+    wire = client._endpoint.http_session
+    send = wire.send
+
+    def sent(request: Any) -> Any:
+        with turns.waiting():
+            return send(request)
+
+    wire.send = sent
 
 
 def moment(value: Any) -> datetime:
@@ -160,8 +174,7 @@ def translated(what: str) -> Iterator[None]:
     from botocore.parsers import ResponseParserError
 
     try:
-        with turns.waiting():
-            yield
+        yield
     except boto.ClientError as error:
         code = error_code(error)
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+from chalicelib.registry import turns
 from chalicelib.registry.ports import Blobs
 
 REST = 6.0
@@ -57,7 +58,8 @@ class GivingWay:
     def put(self, *args: Any, **more: Any) -> str:
         """`Blobs.put`, after a rest in proportion to what this thread computed since the one before."""
         computed = time.thread_time() - getattr(self._local, "rested", 0.0)
-        self._traffic.pause(min(_LONGEST, REST * computed))
+        with turns.waiting():
+            self._traffic.pause(min(_LONGEST, REST * computed))
         self._local.rested = time.thread_time()
         return self._site.put(*args, **more)
 

@@ -218,7 +218,10 @@ class Stack:
         )
         every = _POLL_SECONDS if self._options.s3_endpoint else _SWEEP_SECONDS
         handlers = {"index": app.index_object, "render": app.render_pages, "archive": app.archive}
-        worker = Worker(queue, handlers, app.sweep, sweep_seconds=every, pushing=self._api.pushing)
+        worker = Worker(
+            queue, handlers, app.sweep, sweep_seconds=every, pushing=self._api.pushing,
+            turn=self._api.turns.turn,
+        )  # fmt: skip
         worker.start()
         self._parts.callback(worker.stop, _WORKER_GRACE)
 

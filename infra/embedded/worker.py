@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -125,7 +126,9 @@ class Worker:
         rest: Callable[[int], float] = retry_seconds,
         pushing: Callable[[], bool] = lambda: False,
         gathered: Mapping[str, float] = GATHERED,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        self._turn = turn
         self._queue = queue
         self._sweep = sweep
         self._sweep_seconds = sweep_seconds
@@ -186,7 +189,8 @@ class Worker:
 
     def _deal(self, topic: str, handler: Handler, messages: list[Message]) -> None:
         try:
-            back = failed(messages, handler(sqs_event(messages), _context(topic)))
+            with self._turn() if topic in self._gathered else nullcontext():
+                back = failed(messages, handler(sqs_event(messages), _context(topic)))
         except Exception:
             _log.exception("the %s function failed", topic)
             back = messages

@@ -159,8 +159,8 @@ def test_a_batch_drains_each_project_once(running, monkeypatch):
 
     monkeypatch.setattr(drain, "woken", counted)
     for _ in range(20):
-        stores.queue.send("render", {"project": good})
-        stores.queue.send("render", {"project": bad})
+        for project in (good, bad):
+            stores.queue.send_many("render", [{"project": project}])
     messages = stores.queue.receive("render", 1000, 60)
     assert len(messages) > 40
     answer = app.render_pages(sqs_event(messages), None)

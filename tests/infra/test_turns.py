@@ -1,0 +1,135 @@
+"""One request computes at a time; who waits lets others go on, and nobody is held up for good."""
+
+import threading
+import time
+
+import pytest
+
+from chalicelib.registry import turns as words
+from infra.embedded.turns import Turns
+
+
+def started(work):
+    """A thread that does it."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def until(condition):
+    """Waits for it, half a minute at most."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_one_at_a_time():
+    """However many threads there are."""
+    turns, inside, most = Turns(longest=30), [], []
+
+    def work():
+        for _ in range(20):
+            with turns.turn():
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.0005)
+                inside.pop()
+
+    threads = [started(work) for _ in range(6)]
+    for thread in threads:
+        thread.join()
+    assert len(most) == 120
+    assert max(most) == 1
+
+
+def test_who_waits_lets_others_compute():
+    """And goes on when it is its turn again."""
+    turns, order = Turns(longest=30), []
+    answered, others = threading.Event(), threading.Event()
+
+    def first():
+        with turns.turn():
+            order.append("asks")
+            with turns.waiting():
+                answered.wait(30)
+            order.append("goes on")
+
+    def second():
+        with turns.turn():
+            order.append("computes")
+            answered.set()
+            others.wait(30)
+            order.append("is done")
+
+    one = started(first)
+    until(lambda: order)
+    two = started(second)
+    until(lambda: len(order) == 2)
+    others.set()
+    one.join()
+    two.join()
+    assert order == ["asks", "computes", "is done", "goes on"]
+
+
+def test_an_error_while_waiting_passes_and_the_turn_ends():
+    """Whatever a store raises."""
+    turns = Turns(longest=30)
+    with pytest.raises(ZeroDivisionError), turns.turn(), turns.waiting():
+        raise ZeroDivisionError
+    with turns.turn():
+        pass
+
+
+def test_waiting_means_nothing_without_a_turn():
+    """Threads that have none take none by it."""
+    turns = Turns(longest=30)
+    with turns.waiting():
+        pass
+    with turns.turn(), turns.waiting(), turns.waiting():
+        started(lambda: (turns.take(), turns.leave())).join()  # nobody had it
+
+
+def test_a_turn_is_taken_from_who_does_not_come_back():
+    """One that waits without saying so holds the others up for a moment only; its end disturbs nobody."""
+    turns, ends, went = Turns(longest=0.05), threading.Event(), []
+
+    def stuck():
+        with turns.turn():
+            went.append("stuck")
+            ends.wait(30)
+
+    one = started(stuck)
+    until(lambda: went)
+    threads = [started(lambda: (turns.take(), went.append("on"), turns.leave())) for _ in range(4)]
+    for thread in threads:
+        thread.join(30)
+    assert went.count("on") == 4
+    with turns.turn():
+        ends.set()
+        one.join()
+        # What the stuck one gave back is not the turn of today.
+        assert not turns._free.acquire(blocking=False)
+    assert turns._free.acquire(blocking=False)
+
+
+def test_stores_say_when_they_wait():
+    """What is called wherever somebody waits can be chosen; without a choice it is nothing."""
+    said = []
+
+    class Told:
+        def __enter__(self):
+            said.append("waits")
+
+        def __exit__(self, *_):
+            said.append("goes on")
+
+    before = words.taken_by(Told)
+    try:
+        with words.waiting():
+            said.append("for it")
+    finally:
+        words.taken_by(before)
+    with words.waiting():
+        pass
+    assert said == ["waits", "for it", "goes on"]
