@@ -12,8 +12,8 @@ from typing import Any, cast
 from chalicelib.registry import turns
 from chalicelib.registry.ports import Blobs
 
-REST = 6.0
-"""While requests are being answered, rendering rests so many times as long as it computed: a seventh of a
+REST = 10.0
+"""While requests are being answered, rendering rests so many times as long as it computed: a tenth of a
 processor is left to it, so that it ends however long they go on."""
 _LONGEST = 1.0
 
