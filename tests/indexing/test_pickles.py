@@ -152,6 +152,29 @@ def test_text_is_no_pickle(text):
     assert look(text.encode()).format == "file"
 
 
+@pytest.mark.parametrize("fill", [b"e", b"u", b"\x90"])
+def test_nothing_is_added_to_anything(fill):
+    """The loader in C does not look at what no items are added to, and goes on to what comes behind."""
+    data = b"\x80\x04Vtext\n(" + fill + b"0cos\nsystem\n(Vtrue\ntR."
+    with pytest.raises(ImportRefused, match="os.system"):
+        Refusing(io.BytesIO(data)).load()
+    facts = look(data)
+    assert facts.verdict == "unsafe"
+    assert any("os.system" in text for text in facts.findings)
+
+
+class ImportRefused(Exception):
+    """What a pickle would have imported."""
+
+
+class Refusing(pickle.Unpickler):
+    """The real loader, up to its first import."""
+
+    def find_class(self, module, name):
+        """Refuses it."""
+        raise ImportRefused(f"{module}.{name}")
+
+
 def test_several_pickles_in_a_row_count_together():
     """A loader may be called again on the same file."""
     good = pickle.dumps([1])

@@ -259,6 +259,8 @@ def _pop_mark(machine: Machine) -> None:
 
 def _append(machine: Machine, items: list[Value]) -> None:
     target = machine.top()
+    if not items:
+        return  # the loader in C does not look at what nothing is added to
     if isinstance(target, list):
         target.extend(items)
     elif isinstance(target, Call):
@@ -282,6 +284,8 @@ def _appends(machine: Machine) -> None:
 
 def _set(machine: Machine, items: list[Value]) -> None:
     target, pairs = machine.top(), _pairs(items)
+    if not items:
+        return
     if isinstance(target, Dict):
         target.pairs.extend(pairs)
     elif isinstance(target, Call):
@@ -308,6 +312,8 @@ def _setitems(machine: Machine) -> None:
 @opcode(b"\x90")
 def _additems(machine: Machine) -> None:
     items, target = machine.pop_mark(), machine.top()
+    if not items:
+        return
     if not checks.takes_members(target):
         machine.unknown("adds to something that is no set")
     if isinstance(target, Bag):
