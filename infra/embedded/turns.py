@@ -1,7 +1,6 @@
 """One request computes at a time; the others wait for their turn, or for a store.
 
-Without this, 32 clients that resolve an alias get 416 answers a second on two cores, with it 685: see
-`chalicelib/registry/turns.py` for why.
+Why, and what it gains: docs/decisions/0020-turns.md.
 """
 
 import threading
