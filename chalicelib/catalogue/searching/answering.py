@@ -3,7 +3,7 @@ budget. What the budget left out is counted, never silently dropped."""
 
 import json
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +13,7 @@ from chalicelib.catalogue.searching import index, matching, query
 from chalicelib.catalogue.searching.matching import Entry
 from chalicelib.catalogue.searching.query import Query
 from chalicelib.catalogue.views import SearchHit, SearchView
+from chalicelib.registry import turns
 from chalicelib.registry.ports import Blobs
 from weighbridge.contract.errors import NotFound
 from weighbridge.contract.types import Who
@@ -34,7 +35,7 @@ def shards(site: Blobs, projects: Sequence[str]) -> tuple[tuple[str, str], ...]:
     def keys(project: str) -> list[str]:
         return list(shelf.keys_under(site, slugs.folder(slugs.index_path(project))))
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with turns.waiting(), ThreadPoolExecutor(AT_ONCE) as pool:
         return among({key for found in pool.map(keys, projects) for key in found}, projects)
 
 
@@ -64,10 +65,11 @@ def answer(
         shown = text if len(text) <= query.MAX_QUERY else ""
         return SearchView(who, shown, asked.problem, indexes=indexes, more=more)
     reading = _Reading(site, end, clock)
-    entries, unread = reading.gather(asked, indexes)
-    found = matching.search(asked, entries, SHOWN)
+    found = matching.ranked(asked, reading.found(asked, indexes), SHOWN)
     hits = tuple(hit(entry, asked) for entry in found.entries)
-    return SearchView(who, text, "", hits, found.total, unread, indexes, more, thorough=thorough)
+    return SearchView(
+        who, text, "", hits, found.total, reading.unread, indexes, more, thorough=thorough
+    )
 
 
 def hit(entry: Entry, asked: Query) -> SearchHit:
@@ -88,47 +90,57 @@ def hit(entry: Entry, asked: Query) -> SearchHit:
 
 
 class _Reading:
-    """Reads index documents until all are read or the budget is used up."""
+    """Reads index documents, and looks for a query in them, until all are read or the budget is used up."""
 
     def __init__(self, site: Blobs, end: float, clock: Callable[[], float]) -> None:
         self._site, self._end, self._clock = site, end, clock
         self._left = MAX_BYTES
+        self.unread = 0
+        """Documents that the budget left out."""
 
-    def gather(self, asked: Query, indexes: Iterable[tuple[str, str]]) -> tuple[list[Entry], int]:
-        """The entries read, and how many documents were not."""
+    def found(self, asked: Query, indexes: Iterable[tuple[str, str]]) -> list[Entry]:
+        """The entries that a query finds in what is read."""
         keys = [index.shard_key(name, shard) for name, letters in indexes for shard in letters]
-        documents, unread = self._documents(keys)
-        entries = [entry for one in documents for entry in matching.model_entries(one)]
+        models = [
+            entry for one in self._documents(keys) for entry in matching.model_entries(one)
+        ]
+        hits = [entry for entry in models if matching.found(asked, entry)]
         wanted = [
             (model, number)
-            for model in entries
+            for model in models
             if matching.reachable(asked, model)
             for number in range(1, int(model.shown.get("highest", 0)) + 1, views.RANGE)
         ]
         # The newest range of every model first, then the next older of each.
         wanted.sort(key=lambda pair: int(pair[0].shown["highest"]) - pair[1])
         chosen = wanted[:DOCUMENTS]
+        self.unread += len(wanted) - len(chosen)
         paths = [index.versions_path(model.path, number) for model, number in chosen]
-        found, missed = self._documents([slugs.object_key(path, "") for path in paths])
         by_name = {f"{model.owner}/{model.shown['name']}": model for model, _ in chosen}
-        for one in found:
+        for one in self._documents([slugs.object_key(path, "") for path in paths]):
             if (model := by_name.get(one["model"])) is not None:
-                entries += matching.version_entries(one, model)
-        return entries, unread + missed + len(wanted) - len(chosen)
+                hits += [
+                    entry
+                    for entry in matching.version_entries(one, model)
+                    if matching.found(asked, entry)
+                ]
+        return hits
 
-    def _documents(self, keys: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
-        found: list[dict[str, Any]] = []
+    def _documents(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """A few at a time: what is done with them counts for the budget too."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(keys), AT_ONCE):
                 # The first ones are read in any case: a slow store is no reason to find nothing.
                 if start and (self._left <= 0 or self._clock() >= self._end):
-                    return found, len(keys) - start
-                for data in pool.map(self._read, keys[start : start + AT_ONCE]):
+                    self.unread += len(keys) - start
+                    return
+                with turns.waiting():
+                    read = list(pool.map(self._read, keys[start : start + AT_ONCE]))
+                for data in read:
                     self._left -= len(data)
                     document = json.loads(data) if data else {}
                     if document.get("format") == index.FORMAT:
-                        found.append(document)
-        return found, 0
+                        yield document
 
     def _read(self, key: str) -> bytes:
         try:

@@ -209,8 +209,13 @@ class Found:
 
 
 def search(query: Query, entries: Iterable[Entry], most: int) -> Found:
-    """Models before versions, those nearest by name first, newest versions first."""
-    hits = [entry for entry in entries if found(query, entry)]
+    """Those of the entries that a query finds, in order."""
+    return ranked(query, [entry for entry in entries if found(query, entry)], most)
+
+
+def ranked(query: Query, hits: Sequence[Entry], most: int) -> Found:
+    """What was found, in order: models before versions, those nearest by name first, newest versions
+    first."""
     first = heapq.nsmallest(most, hits, key=lambda e: (
         e.model is not None, _score(query, e), e.model.path if e.model else e.path, -e.number,
     ))  # fmt: skip
