@@ -156,7 +156,7 @@ def test_text_is_no_pickle(text):
 def test_nothing_is_added_to_anything(fill):
     """The loader in C does not look at what no items are added to, and goes on to what comes behind."""
     data = b"\x80\x04Vtext\n(" + fill + b"0cos\nsystem\n(Vtrue\ntR."
-    with pytest.raises(ImportRefused, match="os.system"):
+    with pytest.raises(ImportRefused, match=r"os\.system"):
         Refusing(io.BytesIO(data)).load()
     facts = look(data)
     assert facts.verdict == "unsafe"

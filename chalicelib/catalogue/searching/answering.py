@@ -101,9 +101,7 @@ class _Reading:
     def found(self, asked: Query, indexes: Iterable[tuple[str, str]]) -> list[Entry]:
         """The entries that a query finds in what is read."""
         keys = [index.shard_key(name, shard) for name, letters in indexes for shard in letters]
-        models = [
-            entry for one in self._documents(keys) for entry in matching.model_entries(one)
-        ]
+        models = [entry for one in self._documents(keys) for entry in matching.model_entries(one)]
         hits = [entry for entry in models if matching.found(asked, entry)]
         wanted = [
             (model, number)
