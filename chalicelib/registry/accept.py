@@ -6,7 +6,7 @@ Only headers are read. A file whose header was indexed already is judged by its 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, facts
+from chalicelib.registry import blobs, facts, turns
 from chalicelib.registry.stores import Stores
 from weighbridge.contract import safetensors
 from weighbridge.contract.errors import IntegrityError
@@ -37,5 +37,5 @@ def check(stores: Stores, project_id: str, files: Sequence[FileEntry]) -> None:
         )  # fmt: skip
 
     if unread:
-        with ThreadPoolExecutor(min(8, len(unread))) as pool:
+        with turns.waiting(), ThreadPoolExecutor(min(8, len(unread))) as pool:
             list(pool.map(one, unread))

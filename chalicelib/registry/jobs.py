@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from chalicelib.registry import keys, projects
+from chalicelib.registry import keys, projects, turns
 from chalicelib.registry.ports import (
     Absent,
     ConditionFailed,
@@ -157,7 +157,8 @@ def waited(stores: Stores, job: Job, seconds: float) -> Job:
     looks = iter(_LOOK)
     found = find(stores, job.project_id, job.id)
     while not found.ended and time.monotonic() < deadline:
-        time.sleep(min(next(looks, _LOOK[-1]), max(0.0, deadline - time.monotonic())))
+        with turns.waiting():
+            time.sleep(min(next(looks, _LOOK[-1]), max(0.0, deadline - time.monotonic())))
         found = find(stores, job.project_id, job.id)
     return found
 

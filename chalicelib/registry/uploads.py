@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.registry import blobs, keys, parts, projects, unfinished, usage
+from chalicelib.registry import blobs, keys, parts, projects, turns, unfinished, usage
 from chalicelib.registry.ports import Delete, Head, Item, Signed, StoredPart
 from chalicelib.registry.stores import Stores, iso
 from weighbridge.contract import cuts, digests, manifests
@@ -94,7 +94,7 @@ def _register(stores: Stores, project_id: str, done: list[tuple[str, str]]) -> N
         except RegistryError as error:
             return error
 
-    with ThreadPoolExecutor(max(1, min(16, len(others)))) as pool:
+    with turns.waiting(), ThreadPoolExecutor(max(1, min(16, len(others)))) as pool:
         seen = {**listed, **dict(zip(others, pool.map(look, others), strict=True))}
     heads: dict[str, Head] = {}
     failure: RegistryError | None = None

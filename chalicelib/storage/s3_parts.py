@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.registry import turns
 from chalicelib.registry.ports import StoredPart
 from chalicelib.storage.headers import bare
 from weighbridge.contract.digests import Sha256, from_base64, to_base64
@@ -92,7 +93,7 @@ class PartDigests:
             known = {name: self._known[name] for name in names if name in self._known}
         missing = [name for name in names if name not in known]
         if missing:
-            with ThreadPoolExecutor(min(_HEADS_AT_ONCE, len(missing))) as pool:
+            with turns.waiting(), ThreadPoolExecutor(min(_HEADS_AT_ONCE, len(missing))) as pool:
                 known |= zip(missing, pool.map(ask, missing), strict=True)
             with self._lock:
                 if len(self._known) + len(missing) > _REMEMBERED:
