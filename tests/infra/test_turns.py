@@ -1,12 +1,17 @@
 """One request computes at a time; who waits lets others go on, and nobody is held up for good."""
 
+import socket
 import threading
 import time
 
 import pytest
 
 from chalicelib.registry import turns as words
+from chalicelib.registry.ports import Item, Key, Put
+from chalicelib.storage.s3 import S3Blobs
+from chalicelib.storage.sqlite import SqliteTable
 from infra.embedded.turns import Turns
+from weighbridge.contract.errors import Unavailable
 
 
 def started(work):
@@ -113,23 +118,48 @@ def test_a_turn_is_taken_from_who_does_not_come_back():
     assert turns._free.acquire(blocking=False)
 
 
-def test_stores_say_when_they_wait():
-    """What is called wherever somebody waits can be chosen; without a choice it is nothing."""
-    said = []
+@pytest.fixture
+def said():
+    """What is said wherever somebody waits."""
+    heard = []
 
     class Told:
         def __enter__(self):
-            said.append("waits")
+            heard.append("waits")
 
         def __exit__(self, *_):
-            said.append("goes on")
+            heard.append("goes on")
 
     before = words.taken_by(Told)
-    try:
-        with words.waiting():
-            said.append("for it")
-    finally:
-        words.taken_by(before)
+    yield heard
+    words.taken_by(before)
+
+
+def test_who_waits_says_so(said):
+    """What is called then can be chosen; without a choice it is nothing."""
     with words.waiting():
-        pass
+        said.append("for it")
     assert said == ["waits", "for it", "goes on"]
+
+
+def test_a_commit_is_waited_for(said, tmp_path):
+    """Of what is written; what is read is there at once."""
+    table = SqliteTable(str(tmp_path / "table.sqlite"))
+    table.write(Put(Item(Key("p", "s"))))
+    assert said == ["waits", "goes on"]
+    table.get(Key("p", "s"))
+    assert len(said) == 2
+    table.close()
+
+
+def test_a_request_to_the_store_is_waited_for(said):
+    """Each try of it, also those that fail."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    store = S3Blobs(
+        "bucket", "us-east-1", f"http://127.0.0.1:{port}", access_key="a", secret_key="b"
+    )
+    with pytest.raises(Unavailable):
+        store.head("key")
+    assert said[:2] == ["waits", "goes on"]
+    assert len(said) % 2 == 0
