@@ -23,7 +23,7 @@ DOCUMENTS = 400
 """Index documents of versions that one answer reads."""
 MAX_BYTES = 24 * 1024 * 1024
 SECONDS = 3.0
-QUICK = 0.12
+QUICK = 0.08
 """Seconds of listing and reading before a page is shown at first: typing, or a click on it, reads the rest."""
 AT_ONCE = 8
 SHOWN_METRICS = 4
