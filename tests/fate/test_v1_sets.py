@@ -175,20 +175,20 @@ def test_what_was_made_is_undone_when_a_commit_fails(flow, monkeypatch):
     """The bytes of one party's buffer vanish between planning and committing."""
     training = flow.add(models.federated())
     place = registry_models.find(flow.stores, "models", training.name("host", 10000)).project_id
-    real, lock = blobs.refer, threading.Lock()
+    real, lock = blobs.require, threading.Lock()
     calls = []
 
-    def refer(stores, project_id, files, holder):
+    def require(stores, project_id, files):
         with lock:
-            calls.append(holder)
+            calls.append(project_id)
             if len(calls) == 2:
                 wanted = next(f for f in files if f.path.endswith("HeteroLRParam"))
                 from chalicelib.registry import keys
 
                 stores.table.write(Delete(keys.blob(place, wanted.blob)))
-        return real(stores, project_id, files, holder)
+        return real(stores, project_id, files)
 
-    monkeypatch.setattr(blobs, "refer", refer)
+    monkeypatch.setattr(blobs, "require", require)
     named = {"model_id": training.model_id, "model_version": training.model_version}
     answer = flow("model/deploy", named)
     assert answer["retcode"] == 101
