@@ -116,6 +116,18 @@ def test_the_page_is_shown_before_all_is_read(published, renderer, monkeypatch):
     assert whole.total > quick.total
 
 
+def test_a_query_that_names_its_project_reads_no_other(published):
+    """However many there are: what cannot be found there is not looked for."""
+    for text, wanted in (("project:vision kind:model", True), ("-project:vis* kind:model", False)):
+        published.read_keys.clear()
+        view = answering.answer(published, ALL, text)
+        assert view.unread == 0
+        assert view.hits
+        of_vision = [key for key in published.read_keys if key.startswith("p/vision/")]
+        others = [key for key in published.read_keys if key not in of_vision]
+        assert (bool(of_vision), bool(others)) == (wanted, not wanted)
+
+
 def test_time_is_bounded(published, monkeypatch):
     """When the time is over, what was read so far is answered."""
     monkeypatch.setattr(answering, "AT_ONCE", 1)

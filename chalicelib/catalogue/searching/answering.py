@@ -24,7 +24,7 @@ DOCUMENTS = 400
 MAX_BYTES = 24 * 1024 * 1024
 SECONDS = 3.0
 QUICK = 0.08
-"""Seconds of listing and reading before a page is shown at first: typing, or a click on it, reads the rest."""
+"""Seconds of reading before a page is shown at first: typing, or a click on it, reads the rest."""
 AT_ONCE = 8
 SHOWN_METRICS = 4
 
@@ -58,13 +58,12 @@ def answer(
 ) -> SearchView:
     """What a query finds in these projects: in their newest versions, or, if `thorough`, in as many as the
     budget lets it read."""
-    end = clock() + (SECONDS if thorough else QUICK)
     asked = query.parse(text)
     indexes = shards(site, projects)
     if not asked.terms:
         shown = text if len(text) <= query.MAX_QUERY else ""
         return SearchView(who, shown, asked.problem, indexes=indexes, more=more)
-    reading = _Reading(site, end, clock)
+    reading = _Reading(site, clock() + (SECONDS if thorough else QUICK), clock)
     found = matching.ranked(asked, reading.found(asked, indexes), SHOWN)
     hits = tuple(hit(entry, asked) for entry in found.entries)
     return SearchView(
@@ -100,7 +99,12 @@ class _Reading:
 
     def found(self, asked: Query, indexes: Iterable[tuple[str, str]]) -> list[Entry]:
         """The entries that a query finds in what is read."""
-        keys = [index.shard_key(name, shard) for name, letters in indexes for shard in letters]
+        keys = [
+            index.shard_key(name, shard)
+            for name, letters in indexes
+            if matching.concerns(asked, name)
+            for shard in letters
+        ]
         models = [entry for one in self._documents(keys) for entry in matching.model_entries(one)]
         hits = [entry for entry in models if matching.found(asked, entry)]
         wanted = [

@@ -176,6 +176,12 @@ def found(query: Query, entry: Entry) -> bool:
     return own and bool(query.terms)
 
 
+def concerns(query: Query, project: str) -> bool:
+    """Whether anything of the project may be found, by its name."""
+    named = [term for term in query.terms if term.kind == "field" and term.name == "project"]
+    return all(fits(term.text, fold(project)) != term.negated for term in named)
+
+
 def reachable(query: Query, model: Entry) -> bool:
     """Whether a version of the model may be found: by its project, its name, and what is asked for."""
     own = False
