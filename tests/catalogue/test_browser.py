@@ -385,6 +385,7 @@ def test_choosing_checkpoints_to_compare(open_page):
         page.get_by_role("button", name="Compare", exact=True).click()
     chosen = parse_qs(urlsplit(asked.value.url).query)["ref"]
     assert sorted(chosen) == ["Vision/digits@8:20", "Vision/digits@8:3"]
+    page.wait_for_url("**/compare?*")  # one cannot go back from where one is not yet
     page.go_back()
     page.get_by_role("link", name=":20", exact=True).click()
     page.wait_for_url("**/p/vision/digits/8/checkpoints/20/")
