@@ -163,6 +163,14 @@ def test_nothing_is_added_to_anything(fill):
     assert any("os.system" in text for text in facts.findings)
 
 
+@pytest.mark.parametrize("fill", [b"(K\x01e", b"K\x01a", b"(K\x01K\x02u", b"K\x01K\x02s"])
+def test_what_a_persistent_id_stands_for_may_take_items(fill):
+    """The loader decides what it is, so what comes behind may be reached."""
+    facts = look(b"\x80\x02Pkey\n" + fill + b"0cos\nsystem\n(Vtrue\ntR.")
+    assert facts.verdict == "unsafe"
+    assert any("os.system" in text for text in facts.findings)
+
+
 class ImportRefused(Exception):
     """What a pickle would have imported."""
 

@@ -267,6 +267,8 @@ def _append(machine: Machine, items: list[Value]) -> None:
         if not checks.takes_items(target):
             machine.unknown("appends to something that is no list")
         target.items.extend(items)
+    elif isinstance(target, Stored | Opaque):
+        machine.unknown("appends to something of which nothing is known")
     else:
         raise Broken("appends to something that is no list")
 
@@ -292,10 +294,12 @@ def _set(machine: Machine, items: list[Value]) -> None:
         if not checks.takes_pairs(target):
             machine.unknown("sets items of something that is no dictionary")
         target.items.extend(pairs)
-    else:
-        if not isinstance(target, list):
-            raise Broken("sets items of something that is no dictionary")
+    elif isinstance(target, Stored | Opaque):
+        machine.unknown("sets items of something of which nothing is known")
+    elif isinstance(target, list):
         machine.unknown("sets items of a list")
+    else:
+        raise Broken("sets items of something that is no dictionary")
 
 
 @opcode(b"s")
