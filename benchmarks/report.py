@@ -100,6 +100,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         "again": "The same file again", "tensors": "Fine-tunes of GPT-2 medium's layout",
         "small/sink": "10,000 files of 1 KiB, to the sink",
         "small/store": "10,000 files of 1 KiB, to the embedded S3 server",
+        "small/far": "10,000 files of 1 KiB, to and from a sink that answers 30 ms late",
         "big": "8 GiB",
     }  # fmt: skip
     for name, title in titles.items():

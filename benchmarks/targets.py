@@ -100,9 +100,10 @@ def _serve(folder: Path, *options: str, env: Mapping[str, str]) -> Iterator[dict
 
 
 @contextlib.contextmanager
-def sink(folder: Path, served: Sequence[Path] = ()) -> Iterator[Target]:
-    """The discarding sink, and our server with it as its store."""
-    command = [sys.executable, "-m", "benchmarks.sink", "--plain", "--serve", *map(str, served)]
+def sink(folder: Path, served: Sequence[Path] = (), far: float = 0.0) -> Iterator[Target]:
+    """The discarding sink, and our server with it as its store; `far` milliseconds away."""
+    command = [sys.executable, "-m", "benchmarks.sink", "--plain", "--far", str(far)]
+    command += ["--serve", *map(str, served)]
     with _process(command, {}, folder / "sink.log", signal.SIGTERM) as process:
         assert process.stdout
         endpoint = process.stdout.readline().decode().strip()

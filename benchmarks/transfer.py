@@ -5,7 +5,8 @@
 Targets: `sink`, which discards and shows what a client can do, and `store`, the embedded S3 server.
 Sections: `new/sink`, `new/store` (a new file of random bytes, and its pull, with every rival),
 `again` (nothing changed, one byte changed), `tensors` (fine-tunes of GPT-2 medium's layout),
-`small/sink`, `small/store` (10,000 files of 1 KiB), and with `--long` `big` (8 GiB, peak memory).
+`small/sink`, `small/store` (10,000 files of 1 KiB), `small/far` (to and from a sink whose every answer
+comes 30 ms late, as that of a store in another place does), and with `--long` `big` (8 GiB, peak memory).
 Results go to `benchmarks/results/transfer.json`, and from there to `docs/benchmarks.md`.
 """
 
@@ -32,6 +33,8 @@ TOOLS = (
     "boto3", "boto3 sha256", "boto3 tuned sha256", "aws s3 cp", "aws s3 cp sha256", "s5cmd",
     "awscrt", "awscrt sha256", "obstore", "obstore sha256", "mlflow proxied", "mlflow multipart",
 )  # fmt: skip
+FOLDERS = ("s5cmd", "aws s3 cp")
+FAR = 30.0
 NOT_RUN = {
     "huggingface_hub": "speaks the Hub's own protocol and not S3; no server of it can be installed",
 }
@@ -57,18 +60,28 @@ class Bench:
             yield Path(name)
 
     @contextmanager
-    def target(self, kind: str, served: tuple[Path, ...] = ()) -> Iterator[Target]:
+    def target(
+        self, kind: str, served: tuple[Path, ...] = (), far: float = 0.0
+    ) -> Iterator[Target]:
         """A fresh store of this kind."""
         with self.folder(on_disk=kind == "store") as folder, ExitStack() as stack:
-            made = targets.store(folder) if kind == "store" else targets.sink(folder, served)
+            made = targets.store(folder) if kind == "store" else targets.sink(folder, served, far)
             yield stack.enter_context(made)
 
     def ours(
-        self, target: Target, cache: Path, action: str, name: str, path: Path, into: Measured
+        self,
+        target: Target,
+        cache: Path,
+        action: str,
+        name: str,
+        path: Path,
+        into: Measured,
+        connections: str = "",
     ) -> dict[str, Any] | None:
         """One push or pull of ours."""
         command = [sys.executable, "-m", "benchmarks.ours", action, name, str(path)]
-        return runs.run(command, target.our_env(cache), into)
+        more = {"WEIGHBRIDGE_CONNECTIONS": connections}
+        return runs.run(command, target.our_env(cache) | more, into)
 
     def prepare(self, target: Target, cache: Path, name: str, path: Path) -> None:
         """The push that comes before the one that is measured; it must succeed."""
@@ -226,6 +239,36 @@ def small(bench: Bench, kind: str) -> None:
             bench.save(f"small/{kind}", section | {"rounds": number + 1})
 
 
+def far(bench: Bench, kind: str) -> None:
+    """Ten thousand files of 1 KiB, and a store that is not on this machine."""
+    found: dict[str, Measured] = defaultdict(Measured)
+    script = str(targets.ROOT / "benchmarks" / "rivals" / "run.py")
+    with bench.folder() as work:
+        folder = cases.small_files(work / "files")
+        for number in range(bench.rounds):
+            with bench.target(kind, far=FAR) as target:
+                for name, most in (("ours", ""), ("ours, 8 connections", "8")):
+                    model, cache = f"far{most}/m", work / f"c{number}-{most}"
+                    back = work / "back"
+                    bench.ours(target, cache, "push", model, folder, found[f"{name}, push"], most)
+                    bench.ours(
+                        target, cache, "pull", f"{model}@1", back, found[f"{name}, pull"], most
+                    )
+                    shutil.rmtree(back, ignore_errors=True)
+                env = target.store_env()
+                command = [sys.executable, "-m", "benchmarks.raw_put", "loop", str(folder)]
+                runs.run(command, env, found["raw presigned loop, 8 connections, push"])
+                for tool in set(FOLDERS) & set(bench.tools):
+                    command = [str(targets.RIVALS / "python"), script, tool]
+                    for action, path in (("push", folder), ("pull", work / "back")):
+                        path.mkdir(exist_ok=True)
+                        words = [*command, action, str(path), "far/"]
+                        runs.run(words, env, found[f"{tool}, {action}"])
+                    shutil.rmtree(work / "back", ignore_errors=True)
+            section = {"files": cases.SMALL_FILES, "cases": _documents(found)}
+            bench.save("small/far", section | {"rounds": number + 1})
+
+
 def big(bench: Bench, _: str) -> None:
     """8 GiB: the time, and how far memory grows."""
     found: dict[str, Measured] = defaultdict(Measured)
@@ -243,6 +286,7 @@ SECTIONS: dict[str, tuple[Callable[[Bench, str], None], str]] = {
     "tensors": (tensors, "sink"),
     "small/sink": (small, "sink"),
     "small/store": (small, "store"),
+    "small/far": (far, "sink"),
     "new/store": (new, "store"),
     "big": (big, "sink"),
 }

@@ -29,7 +29,7 @@ ARCHIVE_LIBRARIES = ("pymysql", "redis")
 CLIENT = (
     "answers.py", "bodies.py", "config.py", "connections.py", "files.py", "geti/__init__.py",
     "geti/packages.py", "geti/rest.py", "geti/source.py", "http.py", "proxies.py", "sending.py",
-    "transfer/__init__.py", "transfer/plan.py", "transfer/progress.py", "transfer/skew.py",
+    "transfer/__init__.py", "transfer/plan.py", "transfer/progress.py", "transfer/skew.py", "turns.py",
 )  # fmt: skip
 """What the server needs of the SDK beside the contract: its HTTP, and what asks a Geti server over it."""
 SERVICES = frozenset({"dynamodb", "s3", "secretsmanager", "sqs", "sts"})

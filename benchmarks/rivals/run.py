@@ -86,15 +86,17 @@ def crt_way(*, sha256: bool) -> Move:
 
 
 def program(*words: str, push_options: tuple[str, ...] = ()) -> Move:
-    """A command with `cp`."""
+    """A command with `cp`; of a folder, if the file is one."""
 
     def move(action: str, file: Path, key: str) -> float:
         command = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
         remote = f"s3://{BUCKET}/{key}"
-        if action == "push":
-            command += [*push_options, str(file), remote]
-        else:
-            command += [remote, str(file)]
+        source, to = (str(file), remote) if action == "push" else (remote, str(file))
+        if file.is_dir() and words[0] == "s5cmd":
+            source, to = f"{source.rstrip('/')}/" + "*" * (action == "pull"), f"{to.rstrip('/')}/"
+        elif file.is_dir():
+            command += ["--recursive"]
+        command += [*(push_options if action == "push" else ()), source, to]
         run = subprocess.run
         return timed(lambda: run(command, check=True, stdout=subprocess.DEVNULL, timeout=600))
 
@@ -192,7 +194,7 @@ def main() -> None:
     tool, action, file, key = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]
     seconds = TOOLS[tool][1](action, file, key)
     found = {"seconds": seconds}
-    if action == "pull":
+    if action == "pull" and not file.is_dir():
         began = time.monotonic()
         with file.open("rb") as stream:
             found["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[assignment]

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping
 
 from benchmarks.sink.operations import Answer, Request, answer, keeps, parse_target
@@ -14,10 +15,11 @@ _LONGEST_HEAD = 64 * 1024
 
 
 class Sink:
-    """Listens on loopback; `run` accepts until the process ends."""
+    """Listens on loopback; `run` accepts until the process ends. Answers come `far` seconds late."""
 
-    def __init__(self, state: State, port: int = 0) -> None:
+    def __init__(self, state: State, port: int = 0, far: float = 0.0) -> None:
         self._state = state
+        self._far = far
         self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -26,7 +28,7 @@ class Sink:
         while True:
             connection, _ = self._listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            served = _Connection(self._state, connection)
+            served = _Connection(self._state, connection, self._far)
             threading.Thread(target=served.serve, daemon=True).start()
 
 
@@ -35,8 +37,9 @@ class _Gone(Exception):
 
 
 class _Connection:
-    def __init__(self, state: State, connection: socket.socket) -> None:
+    def __init__(self, state: State, connection: socket.socket, far: float) -> None:
         self._state = state
+        self._far = far
         self._socket = connection
         self._buffer = memoryview(bytearray(_BLOCK))
         self._left = b""
@@ -78,6 +81,8 @@ class _Connection:
         size, content = self._body(headers, part="uploadId=" in target)
         path, query = parse_target(target)
         found = answer(self._state, Request(method, path, query, headers, size, content))
+        if self._far:
+            time.sleep(self._far)
         self._answer(found, method)
         if headers.get("connection", "").lower() == "close":
             raise _Gone

@@ -2,7 +2,7 @@
 
 Threads of Python that compute at the same time take the interpreter from each other at each call that lets go of
 it, dozens of times in a request: two are slower together than one after the other. A server with many threads
-(`infra/embedded/turns.py`) lets one request compute at a time; so whoever waits for a store says so here, and
+(`weighbridge/turns.py`) lets one request compute at a time; so whoever waits for a store says so here, and
 others go on. A Lambda serves one request at a time: there nothing happens.
 """
 

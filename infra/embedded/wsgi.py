@@ -27,8 +27,8 @@ from chalice.local import (
 )
 
 from infra.embedded.giving_way import Traffic
-from infra.embedded.turns import Turns
 from weighbridge.contract import errors
+from weighbridge.turns import Turns
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

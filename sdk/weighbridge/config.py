@@ -17,6 +17,8 @@ from weighbridge.contract.errors import InvalidRequest
 from weighbridge.files import write_atomically
 
 CACHE_LIMIT = 20 * 1024**3
+MOST_CONNECTIONS = 64
+LIMIT_OF_CONNECTIONS = 512
 _UNITS = {
     "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
@@ -92,6 +94,19 @@ def seconds(name: str, default: float, env: Mapping[str, str] | None = None) -> 
     if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", text) or not float(text):
         raise InvalidRequest(f"{name} is {text[:40]!r}; write a number of seconds, such as 60")
     return float(text)
+
+
+def connections(env: Mapping[str, str] | None = None) -> int:
+    """How many connections to a store a push or pull may have: `$WEIGHBRIDGE_CONNECTIONS`, else 64."""
+    text = (os.environ if env is None else env).get("WEIGHBRIDGE_CONNECTIONS", "")
+    if not text:
+        return MOST_CONNECTIONS
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= LIMIT_OF_CONNECTIONS:
+        raise InvalidRequest(
+            f"WEIGHBRIDGE_CONNECTIONS is {text[:40]!r}; write a number from 1 to "
+            f"{LIMIT_OF_CONNECTIONS}"
+        )
+    return int(text)
 
 
 def normal_url(url: str) -> str:

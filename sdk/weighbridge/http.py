@@ -21,6 +21,7 @@ from weighbridge.bodies import Body, Bytes, FileBody
 from weighbridge.connections import Kept, Trust
 from weighbridge.connections import Untrusted as Untrusted
 from weighbridge.contract.errors import TransferError
+from weighbridge.turns import SENDING
 
 MAX_ANSWER = 64 * 1024 * 1024
 CONNECT_TIMEOUT = 10.0
@@ -224,7 +225,8 @@ class Pool:
             connection = http.client.HTTPConnection(via, via_port, timeout=self._connect_timeout)
         where = f"{target.scheme}://{target.netloc}" + (f" through {proxy}" if proxy else "")
         try:
-            connection.connect()
+            with SENDING.waiting():
+                connection.connect()
         except ssl.SSLCertVerificationError as error:
             connection.close()
             raise Untrusted(
@@ -266,7 +268,8 @@ class Pool:
                 # The store may refuse before it has read everything: its answer says why.
                 connection.sock.settimeout(_REFUSAL_SECONDS)
                 early = True
-            raw = connection.getresponse()
+            with SENDING.waiting():
+                raw = connection.getresponse()
         except BaseException as error:
             self._busy.discard(connection)
             connection.close()

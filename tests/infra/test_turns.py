@@ -10,8 +10,8 @@ from chalicelib.registry import turns as words
 from chalicelib.registry.ports import Item, Key, Put
 from chalicelib.storage.s3 import S3Blobs
 from chalicelib.storage.sqlite import SqliteTable
-from infra.embedded.turns import Turns
 from weighbridge.contract.errors import Unavailable
+from weighbridge.turns import Turns
 
 
 def started(work):

@@ -98,3 +98,12 @@ def test_constructing_a_registry_does_nothing_on_the_network(env, monkeypatch):
     monkeypatch.setenv("WEIGHBRIDGE_CONFIG", env["WEIGHBRIDGE_CONFIG"])
     with Registry("http://127.0.0.1:1", "x") as registry:
         assert registry.client.pool.requests == 0
+
+
+def test_connections_are_limited_by_a_setting():
+    """A number from 1 to 512, or an error that says so."""
+    assert config.connections({}) == 64
+    assert config.connections({"WEIGHBRIDGE_CONNECTIONS": "3"}) == 3
+    for text in ("0", "513", "many", "-1", "1e2", "٣"):
+        with pytest.raises(InvalidRequest, match="from 1 to 512"):
+            config.connections({"WEIGHBRIDGE_CONNECTIONS": text})

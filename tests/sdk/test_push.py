@@ -72,6 +72,20 @@ def test_many_files_are_planned_and_added_in_pages(registry, state, content, tmp
     assert (tmp_path / "out" / "f2344").read_bytes() == (2344).to_bytes(4, "big")
 
 
+@pytest.mark.parametrize("most", ["1", "3", "200"])
+def test_any_number_of_connections_moves_everything(registry, content, tmp_path, monkeypatch, most):
+    """Large files in parts, and small ones, there and back."""
+    monkeypatch.setenv("WEIGHBRIDGE_CONNECTIONS", most)
+    folder = content("m/big", 50 * MIB).parent
+    for number in range(60):
+        content(f"m/small{number}", 100 + number)
+    pushed = registry.push("p/m", folder)
+    assert (pushed.files, pushed.sent_bytes) == (61, 50 * MIB + sum(range(100, 160)))
+    registry.pull("p/m", tmp_path / "out")
+    for file in folder.iterdir():
+        assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_as_names_a_file_and_prefixes_a_folder(registry, content):
     """`as_name` renames one file, or is the folder of a folder's content."""
     one = content("m/a", 10)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 
 from weighbridge.http import Interrupted as Interrupted
+from weighbridge.transfer.pace import Pace
+from weighbridge.turns import SENDING
 
 _GRACE = 2.0
 
@@ -16,40 +18,68 @@ def _nothing() -> None:
 
 
 class Crew:
-    """Runs tasks in `workers` threads. Use it in a `with` block: leaving it waits for all tasks,
-    or, after an exception, drops those that have not begun and tells the others to stop; `cut` is
-    called then, to end what they wait for."""
+    """Runs tasks in `workers` threads, and in more, up to `most`, while that is worth it (`Pace`). Use it
+    in a `with` block: leaving it waits for all tasks, or, after an exception, drops those that have not
+    begun and tells the others to stop; `cut` is called then, to end what they wait for."""
 
-    def __init__(self, workers: int, name: str, cut: Callable[[], object] = _nothing) -> None:
+    def __init__(
+        self, workers: int, name: str, cut: Callable[[], object] = _nothing, most: int = 0
+    ) -> None:
         self._cut = cut
         self.said = ""
         """What a store's last refusal told of clocks; see `skew`."""
-        self._most_waiting = 2 * workers
-        self._tasks: deque[Callable[[], None]] = deque()
-        self._change = threading.Condition()
+        self._name = name
+        self._pace = Pace(workers, max(workers, most))
+        self._tasks: deque[tuple[Callable[[], None], int]] = deque()
+        lock = threading.Lock()
+        self._change = threading.Condition(lock)
+        """A task ended or was begun, or there is an end to all."""
+        self._more = threading.Condition(lock)
+        """There is a task to begin."""
         self._busy = 0
         self._closed = False
         self._failure: BaseException | None = None
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"weighbridge-{name}-{i}", daemon=True)
-            for i in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._room = 0
+        """Somebody waits until fewer tasks than this have not begun."""
+        self._threads: list[threading.Thread] = []
+        self._working = 0
+        with lock:
+            self._hire()
 
-    def submit(self, task: Callable[[], None], most_waiting: int = 0) -> None:
-        """Queues a task; waits while the queue is full, or longer than `most_waiting` if that is
-        more. Raises what an earlier task raised."""
-        limit = max(self._most_waiting, most_waiting)
+    @property
+    def workers(self) -> int:
+        """How many threads there are now."""
+        return self._working
+
+    def _hire(self) -> None:
+        while not self._closed and self._working < self._pace.allowed:
+            name = f"weighbridge-{self._name}-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+            self._working += 1
+
+    def submit(self, task: Callable[[], None], most_waiting: int = 0, size: int = 0) -> None:
+        """Queues a task that moves `size` bytes; waits while the queue is full, or longer than
+        `most_waiting` if that is more. Raises what an earlier task raised."""
+
         with self._change:
-            self._change.wait_for(
-                lambda: len(self._tasks) < limit or self._failure is not None or self._stop.is_set()
-            )
+            limit = max(2 * self._pace.allowed, most_waiting)
+            if len(self._tasks) >= limit:
+                self._wait_for_room(limit - limit // 4)
             self._raise()
             self.check()
-            self._tasks.append(task)
-            self._change.notify_all()
+            self._tasks.append((task, size))
+            self._more.notify()
+
+    def _wait_for_room(self, most: int) -> None:
+        # Not for one place: each time somebody is woken takes time from those who work.
+        def room() -> bool:
+            self._room = max(self._room, most)
+            return len(self._tasks) < most or self._failure is not None or self._stop.is_set()
+
+        self._change.wait_for(room)
 
     def drain(self) -> None:
         """Waits until every task is done. Raises what one of them raised."""
@@ -80,13 +110,20 @@ class Crew:
             self._change.notify_all()
         self._cut()
 
+    def refused(self) -> None:
+        """The store asked for fewer requests at a time."""
+        with self._change:
+            self._pace.refused()
+
     def stopping(self) -> bool:
         """Whether tasks should give up."""
         return self._stop.is_set()
 
     def pause(self, seconds: float) -> None:
         """Waits, or raises `Interrupted` as soon as the crew is told to stop."""
-        if self._stop.wait(seconds):
+        with SENDING.waiting():
+            stopped = self._stop.wait(seconds)
+        if stopped:
             raise Interrupted("stopped")
 
     def check(self) -> None:
@@ -113,6 +150,7 @@ class Crew:
                     self._stop.set()
                 self._closed = True
                 self._change.notify_all()
+                self._more.notify_all()
             if self._stop.is_set():
                 self._cut()
             # A thread that is stuck in a dead connection must not hold up the error.
@@ -128,13 +166,18 @@ class Crew:
 
     def _work(self) -> None:
         while True:
-            with self._change:
-                self._change.wait_for(lambda: bool(self._tasks) or self._closed)
-                if not self._tasks:
+            with self._more:
+                if not self._tasks and not self._closed:
+                    self._pace.idle()
+                    self._more.wait_for(lambda: bool(self._tasks) or self._closed)
+                if not self._tasks or self._working > self._pace.allowed:
+                    self._leave()
                     return
-                task = self._tasks.popleft()
+                task, size = self._tasks.popleft()
                 self._busy += 1
-                self._change.notify_all()
+                if len(self._tasks) < self._room:
+                    self._room = 0
+                    self._change.notify_all()
             failure: BaseException | None = None
             try:
                 task()
@@ -145,10 +188,18 @@ class Crew:
             del task
             with self._change:
                 self._busy -= 1
+                self._pace.done(size)
                 if failure is not None and self._failure is None:
                     self._failure = failure
                     self._tasks.clear()
                     self._stop.set()
-                self._change.notify_all()
+                self._hire()
+                if failure is not None or not (self._tasks or self._busy):
+                    self._change.notify_all()
             if failure is not None:
                 self._cut()
+
+    def _leave(self) -> None:
+        self._working -= 1
+        if self._tasks:
+            self._more.notify()

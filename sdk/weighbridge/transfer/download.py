@@ -7,10 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from weighbridge import config
 from weighbridge.contract.digests import parse_blob
 from weighbridge.contract.errors import AlreadyExists, IntegrityError, TransferError
 from weighbridge.contract.manifests import FileEntry, checked
@@ -23,8 +25,10 @@ from weighbridge.transfer.hedge import Hedge, Wanted
 from weighbridge.transfer.partial import Partial
 from weighbridge.transfer.progress import PULL, Progress, Silent
 from weighbridge.transfer.tally import Tally
+from weighbridge.turns import SENDING, SMALL
 
 WORKERS = 8
+"""Connections at the beginning; see `pace`."""
 _HASHERS = 2
 _STRIKES = 3
 
@@ -48,13 +52,13 @@ class Downloader:
         sign: Sign,
         pool: Pool,
         progress: Progress | None = None,
-        workers: int = WORKERS,
+        connections: int | None = None,
         cache: Cache | None = None,
     ) -> None:
         self._sign = sign
         self._home = self._pool = pool
         self._progress = progress or Silent()
-        self._workers = workers
+        self._most = config.connections() if connections is None else connections
         self._cache = cache
         self._tally = Tally(self._progress)
         self._hedge = Hedge(pool, self._tally.received)
@@ -151,7 +155,9 @@ class Downloader:
             before = self._tally.sent_bytes
             try:
                 self._hedge = Hedge(self._pool, self._tally.received)
-                with Crew(self._workers, "fetch", self._hedge.interrupt) as crew:
+                with Crew(
+                    min(WORKERS, self._most), "fetch", self._hedge.interrupt, self._most
+                ) as crew:
                     self._submit(crew, files, folder, force)
                     self._hedge.watch(crew)
             finally:
@@ -190,7 +196,8 @@ class Downloader:
         if not spans:
             crew.submit(partial(self._follow, crew, file, force))
         for span in spans:
-            crew.submit(partial(self._range, crew, file, span, item.request, left, force))
+            task = partial(self._range, crew, file, span, item.request, left, force)
+            crew.submit(task, size=span.size)
 
     def _range(
         self,
@@ -222,7 +229,8 @@ class Downloader:
     def _get(self, crew: Crew, file: Partial, span: plan.Span, request: SignedRequest) -> str:
         entry = file.entry
         wanted = Wanted(request, span, entry.size, entry.path, file.expected(span))
-        return self._hedge.fetch(crew, wanted, file.write)
+        with SENDING.turn() if span.size <= SMALL else nullcontext():
+            return self._hedge.fetch(crew, wanted, file.write)
 
     def _follow(self, crew: Crew, file: Partial, force: bool) -> None:
         if not file.follow(crew.stopping):

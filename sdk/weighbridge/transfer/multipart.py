@@ -171,7 +171,7 @@ class Multiparts:
                 task = partial(self._copy, upload, item, found.request)
             else:
                 task = partial(self._send, upload, item, found.request)
-            self.crew.submit(partial(self._task, upload, task))
+            self.crew.submit(partial(self._task, upload, task), size=item.part.size)
             return
         self._drop(item)
 

@@ -41,6 +41,8 @@ ASKED_CAP = 60.0
 RETRIED = frozenset({429, 500, 502, 503, 504})
 PASSING = RETRIED | {408, 409, 425}
 """What a store may answer in passing."""
+CROWDED = frozenset({429, 503})
+"""Answers of a store that wants fewer requests at a time."""
 PASSING_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"})
 
 

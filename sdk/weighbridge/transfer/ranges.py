@@ -119,6 +119,8 @@ def _fetch(
                     failure = Broken(f"{path} ended {end - at} bytes early")
                 elif answer.status not in plan.PASSING:
                     raise failure
+                elif answer.status in plan.CROWDED:
+                    crew.refused()
         except (Broken, Unreachable) as error:
             if at == end:
                 break

@@ -113,6 +113,8 @@ def put(
             code = _found(_CODE, reply.body)
             step = plan.after_put(reply.status, code)
             asked = reply.headers.get("retry-after", "")
+            if reply.status in plan.CROWDED:
+                crew.refused()
             if step == "again":
                 crew.said = skew.text(request.url, reply.headers.get("date", ""))
             failure = TransferError(
@@ -174,6 +176,8 @@ def copy(
                 crew.said = skew.text(request.url, reply.headers.get("date", ""))
                 return "again"
             passing = reply.status in plan.PASSING or code in plan.PASSING_CODES
+            if reply.status in plan.CROWDED:
+                crew.refused()
         except (Broken, Unreachable):
             passing = True
         delay = None

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
+from weighbridge import config
 from weighbridge.client import Client
 from weighbridge.contract.cuts import Span
 from weighbridge.contract.errors import RegistryError, TransferError
@@ -28,11 +30,14 @@ from weighbridge.transfer.progress import Progress, Silent
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.stream import Stream
 from weighbridge.transfer.tally import Tally
+from weighbridge.turns import SENDING, SMALL
 
 WORKERS = 8
+"""Connections at the beginning; see `pace`."""
 _HASHERS = max(1, min(4, os.cpu_count() or 1))
 _HASH_AHEAD = 64
 _STRIKES = 4
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Uploader:
         project: str,
         journal: Journal,
         progress: Progress | None = None,
-        workers: int = WORKERS,
+        connections: int | None = None,
         stats: StatCache | None = None,
         wanted: Wanted = NOTHING,
     ) -> None:
@@ -63,7 +68,7 @@ class Uploader:
         self._project = project
         self._journal = journal
         self._progress = progress or Silent()
-        self._workers = workers
+        self._most = config.connections() if connections is None else connections
         self._stats = stats or StatCache(None)
         self._notes = Notes(wanted, self._stats)
         self._lock = threading.Lock()
@@ -97,7 +102,9 @@ class Uploader:
         seen: set[str] = set()
         waiting: list[Hashed] = []
         waiting_bytes = 0
-        with Crew(self._workers, "send", self._client.pool.interrupt) as crew:
+        with Crew(
+            min(WORKERS, self._most), "send", self._client.pool.interrupt, self._most
+        ) as crew:
             uploads = Multiparts(
                 self._client, self._project, self._journal, self._tally, crew, self._send_again
             )
@@ -125,7 +132,9 @@ class Uploader:
                     waiting, waiting_bytes = [], 0
             if waiting:
                 self._round(uploads, waiting)
-            crew.drain()
+            while not crew.settled(_LOOK_SECONDS):
+                # Little is left to report when the last file has arrived.
+                self._report(least=plan.PLAN_BLOBS // 2)
             self._report()
             self._repeat(uploads)
             uploads.memory.clear()
@@ -140,7 +149,8 @@ class Uploader:
         size = hashing.size_at(path)
         with self._notes.watch(path) as watch:
             if size <= plan.SINGLE_PUT:
-                file = hashing.hash_file(path, stopping, watch.observe)
+                with SENDING.turn() if size <= SMALL else nullcontext():
+                    file = hashing.hash_file(path, stopping, watch.observe)
             else:
                 stream = Stream(path, uploads, stopping, watch.observe)
                 file = stream.run()
@@ -227,7 +237,9 @@ class Uploader:
             name = str(file.path)
             chunk = store.Chunk(file.path, file.stamp, Span(1, 0, file.size), file.sha256)
             sent = partial(self._tally.sent, name, 1)
-            if store.put(self._client.pool, request, chunk, crew, sent) == "again":
+            with SENDING.turn() if file.size <= SMALL else nullcontext():
+                done = store.put(self._client.pool, request, chunk, crew, sent)
+            if done == "again":
                 self._send_again(file)
                 return
             self._tally.part(name, 1, file.size)
@@ -235,7 +247,7 @@ class Uploader:
                 self._unreported.append(PutDone(file.blob, key))
 
         # So many may wait that the next plan is made meanwhile.
-        crew.submit(task, plan.PLAN_BLOBS)
+        crew.submit(task, plan.PLAN_BLOBS, file.size)
 
     def _send_again(self, file: Hashed) -> None:
         with self._lock:
@@ -252,8 +264,9 @@ class Uploader:
     def _settle(self, done: Sequence[PutDone]) -> None:
         self._journal.settled(*(item.blob for item in done))
 
-    def _report(self) -> None:
-        while done := self._take_done():
+    def _report(self, least: int = 1) -> None:
+        while len(self._unreported) >= least:
+            done = self._take_done()
             self._client.plan(self._project, (), done)
             self._settle(done)
 

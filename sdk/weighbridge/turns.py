@@ -1,16 +1,20 @@
-"""One request computes at a time; the others wait for their turn, or for a store.
+"""One thread computes at a time; the others wait for their turn, or for a server's answer.
 
-Why, and what it gains: docs/decisions/0020-turns.md.
+Threads of Python that compute at the same time take the interpreter from each other at each call that lets go
+of it: two are slower together than one after the other. Small requests take turns here, in clients that send
+thousands of them and in servers that answer them. Why, and what it gains: docs/decisions/0020-turns.md.
 """
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 LONGEST = 0.2
 """Seconds after which a turn is taken from who has it: it waits for something and did not say so."""
+
+SMALL = 64 * 1024
+"""Files up to this size are moved in turns: with larger ones the system works, not Python."""
 
 
 class Turns:
@@ -25,13 +29,24 @@ class Turns:
         self._since = 0.0
         self._local = threading.local()
 
-    def turn(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def turn(self) -> Iterator[None]:
         """A request that computes, as long as the block."""
-        return _Turn(self)
+        self.take()
+        try:
+            yield
+        finally:
+            self.leave()
 
-    def waiting(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
         """A part of it in which this thread waits: others may compute. Elsewhere it means nothing."""
-        return _Waiting(self)
+        had = self.leave()
+        try:
+            yield
+        finally:
+            if had:
+                self.take()
 
     def take(self) -> None:
         """Waits until nobody else computes, or seems to."""
@@ -56,35 +71,5 @@ class Turns:
         return True
 
 
-class _Turn:
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
-    def __enter__(self) -> None:
-        self._turns.take()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._turns.leave()
-
-
-class _Waiting:
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self._had = False
-
-    def __enter__(self) -> None:
-        self._had = self._turns.leave()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._had:
-            self._turns.take()
+SENDING = Turns()
+"""The turns of everything in this process that sends or reads small files."""
