@@ -122,7 +122,8 @@ class SqsQueue:
             return self._client
 
 
-_LOOKS = ("render",)
+LOOKS = ("render",)
+"""Topics whose messages say that there is something to look at, not what."""
 
 
 class SqliteQueue:
@@ -147,8 +148,8 @@ class SqliteQueue:
 
     def send(self, topic: str, message: Mapping[str, Any]) -> None:
         """Stores the message and wakes whoever waits. One that says what another said, which nobody has
-        received yet, is left out where messages only say that there is something to look at."""
-        if topic not in _LOOKS or not self._said(topic, _text(message)):
+        received yet, is left out where messages say no more than to look."""
+        if topic not in LOOKS or not self._said(topic, _text(message)):
             self.send_many(topic, [message])
 
     def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:

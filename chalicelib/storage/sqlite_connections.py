@@ -103,7 +103,8 @@ class Connections:
     def close(self) -> None:
         """Waits for running operations, then closes the file in every thread."""
         with self._known:
-            self._resume(self._drain())
+            self._drain()
+            self._resume()
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """This thread's connection, each statement on the newest committed state."""
@@ -271,7 +272,7 @@ class Connections:
                 own.db.close()
         self._all = [own for own in self._all if own not in ended]
 
-    def _drain(self) -> list[_Own]:
+    def _drain(self) -> None:
         """Waits until no thread uses its connection, and closes them all; the locks stay taken."""
         for own in self._all:
             own.lock.acquire()
@@ -281,11 +282,9 @@ class Connections:
         if self._writing is not None:
             self._writing.close()
         self._writing = None
-        return self._all
 
-    @staticmethod
-    def _resume(locked: list[_Own]) -> None:
-        for own in locked:
+    def _resume(self) -> None:
+        for own in self._all:
             own.lock.release()
 
     def _fresh(self) -> None:
@@ -304,5 +303,5 @@ class Connections:
         self._drain()
 
     def _after_fork_in_parent(self) -> None:
-        self._resume(self._all)
+        self._resume()
         self._known.release()

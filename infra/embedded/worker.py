@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from chalice.local import LambdaContext
 
-from chalicelib.storage.queues import Message
+from chalicelib.storage.queues import LOOKS, Message
 from weighbridge.contract.errors import RegistryError
 
 _log = logging.getLogger("weighbridge.worker")
@@ -20,9 +20,9 @@ VISIBILITY = 120.0
 SLOW = {"archive": 3}
 """Topics whose messages are work of minutes: how many threads take them, one message at a time."""
 SLOW_VISIBILITY = 960.0
-GATHERED = {"render": 5.0}
-"""Topics whose messages say that something changed, not what: after a batch the next one is not begun for so
-many seconds, so that a burst is done in a few batches. The first message of a burst waits for nothing."""
+GATHERED = dict.fromkeys(LOOKS, 5.0)
+"""After a batch of these topics the next one is not begun for so many seconds, so that a burst is done in a few
+batches. The first message of a burst waits for nothing."""
 GATHERED_BATCH = 1000
 _POLL = 1.0
 _PATIENCE = 10.0

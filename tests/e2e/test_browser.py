@@ -189,9 +189,8 @@ def test_a_person_searches(page, person, embedded, model):
     def listed():
         page.reload()  # the server's answer stands until somebody types
         found = page.locator(f'#hits a[href="/p/{project}/{name}/2/"]').count()
-        return (
-            found and page.locator("#hits .hit").count() == 2
-        )  # the model's own comes with the next batch
+        # The model's own hit comes with the next batch.
+        return found and page.locator("#hits .hit").count() == 2
 
     until(listed)
     expect(page.get_by_role("status")).to_have_text("2 results.")

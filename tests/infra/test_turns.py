@@ -95,6 +95,29 @@ def test_waiting_means_nothing_without_a_turn():
         started(lambda: (turns.take(), turns.leave())).join()  # nobody had it
 
 
+@pytest.mark.parametrize(("work", "together"), [("waits", True), ("computes", False)])
+def test_turns_that_are_not_worth_it_are_given_up(work, together):
+    """Threads that wait for a slow disk wait at the same time; those that compute do not."""
+    # By a clock that stands while a thread waits, all have computed all the time.
+    clock = time.monotonic if work == "waits" else time.thread_time
+    turns, inside, most = Turns(longest=30, clock=clock, worth=0.2), [], []
+
+    def one():
+        for _ in range(100):
+            with turns.turn():
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.001)
+                inside.pop()
+
+    threads = [started(one) for _ in range(4)]
+    for thread in threads:
+        thread.join()
+    assert len(most) == 400
+    assert max(most[:250]) == 1
+    assert (max(most) > 1) is together
+
+
 def test_a_turn_is_taken_from_who_does_not_come_back():
     """One that waits without saying so holds the others up for a moment only; its end disturbs nobody."""
     turns, ends, went = Turns(longest=0.05), threading.Event(), []

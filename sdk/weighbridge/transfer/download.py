@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from weighbridge.transfer.hedge import Hedge, Wanted
 from weighbridge.transfer.partial import Partial
 from weighbridge.transfer.progress import PULL, Progress, Silent
 from weighbridge.transfer.tally import Tally
-from weighbridge.turns import SENDING, SMALL
+from weighbridge.turns import SMALL, in_turn
 
 WORKERS = 8
 """Connections at the beginning; see `pace`."""
@@ -185,19 +184,40 @@ class Downloader:
         self, crew: Crew, entry: FileEntry, folder: Path, item: Download, force: bool
     ) -> None:
         blob = parse_blob(entry.blob)
+        if not blob.parts and entry.size <= SMALL:
+            task = partial(self._small, crew, entry, folder, item, force)
+            crew.submit(in_turn(task), size=entry.size)
+            return
         parts: tuple[Part, ...] = ()
         if item.parts is not None and blob.parts:
             parts = ranges.part_list(self._pool, item.parts, blob, crew)
-        file = Partial(entry, blob, target.place(folder, entry.path), parts)
-        self._open = [*(other for other in self._open if other.busy), file]
-        spans = file.begin()
+        file, spans = self._draft(Partial(entry, blob, target.place(folder, entry.path), parts))
         left = _Left(len(spans))
-        self._tally.reused(entry.size - sum(span.size for span in spans))
         if not spans:
             crew.submit(partial(self._follow, crew, file, force))
         for span in spans:
             task = partial(self._range, crew, file, span, item.request, left, force)
             crew.submit(task, size=span.size)
+
+    def _small(
+        self, crew: Crew, entry: FileEntry, folder: Path, item: Download, force: bool
+    ) -> None:
+        """A small file from its beginning to its end."""
+        blob = parse_blob(entry.blob)
+        file, spans = self._draft(Partial(entry, blob, target.place(folder, entry.path)))
+        left = _Left(len(spans))
+        if not spans:
+            self._follow(crew, file, force)
+        for span in spans:
+            self._range(crew, file, span, item.request, left, force)
+
+    def _draft(self, file: Partial) -> tuple[Partial, list[plan.Span]]:
+        """The file, its draft begun or found, and the ranges that are still to be fetched."""
+        with self._lock:
+            self._open = [*(other for other in self._open if other.busy), file]
+        spans = file.begin()
+        self._tally.reused(file.entry.size - sum(span.size for span in spans))
+        return file, spans
 
     def _range(
         self,
@@ -229,8 +249,7 @@ class Downloader:
     def _get(self, crew: Crew, file: Partial, span: plan.Span, request: SignedRequest) -> str:
         entry = file.entry
         wanted = Wanted(request, span, entry.size, entry.path, file.expected(span))
-        with SENDING.turn() if span.size <= SMALL else nullcontext():
-            return self._hedge.fetch(crew, wanted, file.write)
+        return self._hedge.fetch(crew, wanted, file.write)
 
     def _follow(self, crew: Crew, file: Partial, force: bool) -> None:
         if not file.follow(crew.stopping):

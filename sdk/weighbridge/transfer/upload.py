@@ -134,7 +134,7 @@ class Uploader:
                 self._round(uploads, waiting)
             while not crew.settled(_LOOK_SECONDS):
                 # Little is left to report when the last file has arrived.
-                self._report(least=plan.PLAN_BLOBS // 2)
+                self._report(least=plan.PLAN_BLOBS * 3 // 4)
             self._report()
             self._repeat(uploads)
             uploads.memory.clear()
@@ -149,8 +149,7 @@ class Uploader:
         size = hashing.size_at(path)
         with self._notes.watch(path) as watch:
             if size <= plan.SINGLE_PUT:
-                with SENDING.turn() if size <= SMALL else nullcontext():
-                    file = hashing.hash_file(path, stopping, watch.observe)
+                file = hashing.hash_file(path, stopping, watch.observe)
             else:
                 stream = Stream(path, uploads, stopping, watch.observe)
                 file = stream.run()
