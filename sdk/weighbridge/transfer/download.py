@@ -213,9 +213,13 @@ class Downloader:
 
     def _draft(self, file: Partial) -> tuple[Partial, list[plan.Span]]:
         """The file, its draft begun or found, and the ranges that are still to be fetched."""
+        try:
+            spans = file.begin()
+        except BaseException:
+            file.close()
+            raise
         with self._lock:
             self._open = [*(other for other in self._open if other.busy), file]
-        spans = file.begin()
         self._tally.reused(file.entry.size - sum(span.size for span in spans))
         return file, spans
 
