@@ -122,12 +122,13 @@ class Recorder:
         save({name: group for name, group in groups.items() if group["tests"]}, self.file)
 
 
-def done_at(commit, groups, fuzz_seconds):
-    """Tests that need not run again: they passed at this commit, and for at least so long."""
+def done(groups, fuzz_seconds, speaks):
+    """Tests that need not run again: they passed, for at least so long, and `speaks(group, commit)` says
+    that a result of that commit speaks for the code of today."""
     return sorted(
         name
-        for group in groups.values()
-        for name, test in group["tests"].items()
-        if test["outcome"] == "passed" and test["commit"] == commit
+        for group, found in groups.items()
+        for name, test in found["tests"].items()
+        if test["outcome"] == "passed" and speaks(group, test["commit"])
         and test.get("fuzzed_seconds", fuzz_seconds) >= fuzz_seconds
     )  # fmt: skip

@@ -3,10 +3,11 @@
     python -m tests.long.run [--group transfer,size] [--workers N] [--resume] [--fuzz-seconds 600]
 
 What else is given goes to pytest. Groups whose tests may run together use the workers; all others run
-one test after the other. `--resume` leaves out what passed at the present commit.
+one test after the other. `--resume` leaves out what passed since the code that it speaks for last changed.
 """
 
 import argparse
+import functools
 import os
 import signal
 import subprocess
@@ -14,8 +15,9 @@ import sys
 
 import pytest
 
+from tests.long.age import History
 from tests.long.groups import GROUPS, NAMES
-from tests.long.results import FILE, Recorder, done_at, load, stamp
+from tests.long.results import FILE, ROOT, Recorder, done, load, stamp
 
 FUZZ_SECONDS = 600
 
@@ -58,6 +60,17 @@ def again(words) -> int:
         raise
 
 
+def unchanged(history: History):
+    """Whether a commit has the code of today in the folders of a group."""
+
+    @functools.cache
+    def speaks(name: str, commit: str) -> bool:
+        folders = next(group.folders for group in GROUPS if group.name == name)
+        return not history.missing and history.has(commit) and not history.since(commit, folders)
+
+    return speaks
+
+
 def run(group, options, rest) -> int:
     """One group, in this process."""
     os.environ["FUZZ_SECONDS"] = str(options.fuzz_seconds)
@@ -67,7 +80,7 @@ def run(group, options, rest) -> int:
     if group.together and options.workers > 1:
         command += ["-n", str(options.workers), "--dist", "load"]
     if options.resume:
-        for name in done_at(about["commit"], load(FILE), options.fuzz_seconds):
+        for name in done(load(FILE), options.fuzz_seconds, unchanged(History(ROOT))):
             command += ["--deselect", name]
     code = pytest.main(command, plugins=[recorder])
     if code == pytest.ExitCode.NO_TESTS_COLLECTED and options.resume:

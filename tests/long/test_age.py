@@ -9,6 +9,7 @@ import pytest
 from tests.long.age import MOST, History, judge
 from tests.long.groups import GROUPS, group_of
 from tests.long.results import ROOT
+from tests.long.run import unchanged
 
 TRANSFER = next(group for group in GROUPS if group.name == "transfer")
 
@@ -65,6 +66,17 @@ def test_a_result_ages_by_commits_in_its_folders_only(tree):
     assert f"{MOST + 1} commits since {begun[:10]}" in old
     assert "make test-long GROUP=transfer" in old
     assert not any(line.startswith("indexing:") for line in wrong)
+
+
+def test_a_run_that_is_resumed_trusts_what_speaks_for_the_same_code(tree):
+    """Commits elsewhere do not matter; one that this repository lacks says nothing."""
+    file = f"{TRANSFER.folders[0]}/upload.py"
+    first = commit(tree, file)
+    commit(tree, "docs/page.md", 3)
+    assert unchanged(History(tree))("transfer", first)
+    assert not unchanged(History(tree))("transfer", "d" * 40)
+    commit(tree, file)
+    assert not unchanged(History(tree))("transfer", first)
 
 
 def test_what_failed_or_has_no_result_is_wrong(tree):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.long import results
 from tests.long.groups import GROUPS
-from tests.long.results import ROOT, done_at, load, save
+from tests.long.results import ROOT, done, load, save
 from tests.long.run import main
 
 INDEXING = GROUPS[0]
@@ -105,8 +105,12 @@ def test_only_what_passed_at_this_commit_for_as_long_is_left_out(tmp_path):
         "no search": test,
     }
     save({"indexing": {"tests": tests}}, file)
-    assert done_at(ABOUT["commit"], load(file), 600) == ["done", "no search"]
-    assert done_at(ABOUT["commit"], load(file), 60) == ["done", "no search", "short"]
+
+    def speaks(group, commit):
+        return (group, commit) == ("indexing", ABOUT["commit"])
+
+    assert done(load(file), 600, speaks) == ["done", "no search"]
+    assert done(load(file), 60, speaks) == ["done", "no search", "short"]
 
 
 def test_tests_that_are_gone_are_forgotten_by_a_whole_run(tmp_path):
