@@ -105,7 +105,7 @@ class Pool:
     `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` count, except for loopback addresses. Certificates
     are verified against the system's (or `SSL_CERT_FILE`) and `ca_file`. `timeout` is how long
     nothing may move, not how long a request may take; both times come from the environment if they
-    are not given.
+    are not given. `most` is how many connections a transfer may have.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Pool:
             )
         self._timeout = timeout
         self._connect_timeout = connect_timeout
+        self.most = config.connections(self._env)
         self._trust = Trust(ca_file, verify)
         self._kept = Kept()
         self._busy: set[http.client.HTTPConnection] = set()

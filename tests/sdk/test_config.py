@@ -7,6 +7,7 @@ import pytest
 
 from weighbridge import Registry, config
 from weighbridge.contract.errors import InvalidRequest
+from weighbridge.http import Pool
 
 
 @pytest.fixture
@@ -107,3 +108,12 @@ def test_connections_are_limited_by_a_setting():
     for text in ("0", "513", "many", "-1", "1e2", "٣"):
         with pytest.raises(InvalidRequest, match="from 1 to 512"):
             config.connections({"WEIGHBRIDGE_CONNECTIONS": text})
+
+
+def test_a_setting_that_is_none_is_told_before_anything_is_asked(env, monkeypatch):
+    """No version is left open by it."""
+    monkeypatch.setenv("WEIGHBRIDGE_CONNECTIONS", "all")
+    with pytest.raises(InvalidRequest, match="WEIGHBRIDGE_CONNECTIONS"):
+        Pool(env=None)
+    with pytest.raises(InvalidRequest, match="from 1 to 512"):
+        Pool(env={**env, "WEIGHBRIDGE_CONNECTIONS": "0"})

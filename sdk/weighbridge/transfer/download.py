@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from weighbridge import config
 from weighbridge.contract.digests import parse_blob
 from weighbridge.contract.errors import AlreadyExists, IntegrityError, TransferError
 from weighbridge.contract.manifests import FileEntry, checked
@@ -51,13 +50,12 @@ class Downloader:
         sign: Sign,
         pool: Pool,
         progress: Progress | None = None,
-        connections: int | None = None,
         cache: Cache | None = None,
     ) -> None:
         self._sign = sign
         self._home = self._pool = pool
         self._progress = progress or Silent()
-        self._most = config.connections() if connections is None else connections
+        self._most = pool.most
         self._cache = cache
         self._tally = Tally(self._progress)
         self._hedge = Hedge(pool, self._tally.received)

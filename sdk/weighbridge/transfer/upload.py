@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
-from weighbridge import config
 from weighbridge.client import Client
 from weighbridge.contract.cuts import Span
 from weighbridge.contract.errors import RegistryError, TransferError
@@ -60,7 +59,6 @@ class Uploader:
         project: str,
         journal: Journal,
         progress: Progress | None = None,
-        connections: int | None = None,
         stats: StatCache | None = None,
         wanted: Wanted = NOTHING,
     ) -> None:
@@ -68,7 +66,7 @@ class Uploader:
         self._project = project
         self._journal = journal
         self._progress = progress or Silent()
-        self._most = config.connections() if connections is None else connections
+        self._most = client.pool.most
         self._stats = stats or StatCache(None)
         self._notes = Notes(wanted, self._stats)
         self._lock = threading.Lock()
