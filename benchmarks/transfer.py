@@ -258,7 +258,7 @@ def far(bench: Bench, kind: str) -> None:
                 env = target.store_env()
                 command = [sys.executable, "-m", "benchmarks.raw_put", "loop", str(folder)]
                 runs.run(command, env, found["raw presigned loop, 8 connections, push"])
-                for tool in set(FOLDERS) & set(bench.tools):
+                for tool in (name for name in FOLDERS if name in bench.tools):
                     command = [str(targets.RIVALS / "python"), script, tool]
                     for action, path in (("push", folder), ("pull", work / "back")):
                         path.mkdir(exist_ok=True)

@@ -29,23 +29,27 @@ def until(condition):
         time.sleep(0.005)
 
 
-def test_one_at_a_time():
-    """However many threads there are."""
-    turns, inside, most = Turns(longest=30), [], []
+def counted(turns, threads, times, seconds):
+    """How many had a turn at the same time, each time that one of the threads had it for so long."""
+    inside, counts = [], []
 
     def work():
-        for _ in range(20):
+        for _ in range(times):
             with turns.turn():
                 inside.append(1)
-                most.append(len(inside))
-                time.sleep(0.0005)
+                counts.append(len(inside))
+                time.sleep(seconds)
                 inside.pop()
 
-    threads = [started(work) for _ in range(6)]
-    for thread in threads:
+    for thread in [started(work) for _ in range(threads)]:
         thread.join()
-    assert len(most) == 120
-    assert max(most) == 1
+    assert len(counts) == threads * times
+    return counts
+
+
+def test_one_at_a_time():
+    """However many threads there are."""
+    assert max(counted(Turns(longest=30), 6, 20, 0.0005)) == 1
 
 
 def test_who_waits_lets_others_compute():
@@ -100,22 +104,9 @@ def test_turns_that_are_not_worth_it_are_given_up(work, together):
     """Threads that wait for a slow disk wait at the same time; those that compute do not."""
     # By a clock that stands while a thread waits, all have computed all the time.
     clock = time.monotonic if work == "waits" else time.thread_time
-    turns, inside, most = Turns(longest=30, clock=clock, worth=0.2), [], []
-
-    def one():
-        for _ in range(100):
-            with turns.turn():
-                inside.append(1)
-                most.append(len(inside))
-                time.sleep(0.001)
-                inside.pop()
-
-    threads = [started(one) for _ in range(4)]
-    for thread in threads:
-        thread.join()
-    assert len(most) == 400
-    assert max(most[:250]) == 1
-    assert (max(most) > 1) is together
+    counts = counted(Turns(longest=30, clock=clock, worth=0.2), 4, 100, 0.001)
+    assert max(counts[:250]) == 1
+    assert (max(counts) > 1) is together
 
 
 def test_a_turn_is_taken_from_who_does_not_come_back():

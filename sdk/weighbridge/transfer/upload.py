@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -29,7 +28,7 @@ from weighbridge.transfer.progress import Progress, Silent
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.stream import Stream
 from weighbridge.transfer.tally import Tally
-from weighbridge.turns import SENDING, SMALL
+from weighbridge.turns import SMALL, in_turn
 
 WORKERS = 8
 """Connections at the beginning; see `pace`."""
@@ -234,9 +233,7 @@ class Uploader:
             name = str(file.path)
             chunk = store.Chunk(file.path, file.stamp, Span(1, 0, file.size), file.sha256)
             sent = partial(self._tally.sent, name, 1)
-            with SENDING.turn() if file.size <= SMALL else nullcontext():
-                done = store.put(self._client.pool, request, chunk, crew, sent)
-            if done == "again":
+            if store.put(self._client.pool, request, chunk, crew, sent) == "again":
                 self._send_again(file)
                 return
             self._tally.part(name, 1, file.size)
@@ -244,7 +241,7 @@ class Uploader:
                 self._unreported.append(PutDone(file.blob, key))
 
         # So many may wait that the next plan is made meanwhile.
-        crew.submit(task, plan.PLAN_BLOBS, file.size)
+        crew.submit(in_turn(task) if file.size <= SMALL else task, plan.PLAN_BLOBS, file.size)
 
     def _send_again(self, file: Hashed) -> None:
         with self._lock:
