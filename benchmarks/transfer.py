@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cases, report, runs, targets
+from benchmarks.report import OURS_BY_PARTS
 from benchmarks.runs import Measured
 from benchmarks.targets import Target
 
@@ -77,10 +78,11 @@ class Bench:
         path: Path,
         into: Measured,
         connections: str = "",
+        verify: str = "",
     ) -> dict[str, Any] | None:
         """One push or pull of ours."""
         command = [sys.executable, "-m", "benchmarks.ours", action, name, str(path)]
-        more = {"WEIGHBRIDGE_CONNECTIONS": connections}
+        more = {"WEIGHBRIDGE_CONNECTIONS": connections, "WEIGHBRIDGE_VERIFY": verify}
         return runs.run(command, target.our_env(cache) | more, into)
 
     def prepare(self, target: Target, cache: Path, name: str, path: Path) -> None:
@@ -126,7 +128,7 @@ def _round(bench: Bench, target: Target, file: Path, work: Path, number: int, fo
         turns = turns[number % len(turns) :] + turns[: number % len(turns)]
         for name in turns:
             if name == "ours":
-                _ours(bench, target, file, work, folder / f"cache{number}", found[name])
+                _ours(bench, target, file, work, folder / f"cache{number}", found)
             elif name in ("floor", "raw"):
                 _bare(name, target, file, env, found)
             else:
@@ -145,16 +147,22 @@ def _counted(target: Target, push: Callable[[], dict[str, Any] | None]) -> bool:
 
 
 def _ours(
-    bench: Bench, target: Target, file: Path, work: Path, cache: Path, found: dict[str, Measured]
+    bench: Bench,
+    target: Target,
+    file: Path,
+    work: Path,
+    cache: Path,
+    found: dict[str, dict[str, Measured]],
 ) -> None:
+    push = found["ours"]["push"]
+    if not _counted(target, lambda: bench.ours(target, cache, "push", "bench/new", file, push)):
+        return
     back = work / "ours"
-
-    def ours(action: str, name: str, path: Path) -> dict[str, Any] | None:
-        return bench.ours(target, cache, action, name, path, found[action])
-
-    if _counted(target, lambda: ours("push", "bench/new", file)):
-        ours("pull", "bench/new@1", back)
-    shutil.rmtree(back, ignore_errors=True)
+    # The first knows nothing of what is pulled, and neither does the second.
+    for name, verify in (("ours", ""), (OURS_BY_PARTS, "parts")):
+        pull, fresh = found[name]["pull"], cache.with_name(f"{cache.name}-{verify}")
+        bench.ours(target, fresh, "pull", "bench/new@1", back, pull, verify=verify)
+        shutil.rmtree(back, ignore_errors=True)
 
 
 def _bare(name: str, target: Target, file: Path, env: dict[str, str], found: Any) -> None:

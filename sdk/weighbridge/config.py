@@ -10,12 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from weighbridge.contract.errors import InvalidRequest
 from weighbridge.files import write_atomically
 
+Verify = Literal["whole", "parts"]
+"""What proves a pulled file: its SHA-256 and its blob id, or its blob id alone where that is of parts."""
 CACHE_LIMIT = 20 * 1024**3
 MOST_CONNECTIONS = 64
 LIMIT_OF_CONNECTIONS = 512
@@ -107,6 +109,17 @@ def connections(env: Mapping[str, str] | None = None) -> int:
             f"{LIMIT_OF_CONNECTIONS}"
         )
     return int(text)
+
+
+def verify(asked: str | None = None, env: Mapping[str, str] | None = None) -> Verify:
+    """What proves a pulled file: what is `asked` for, else `$WEIGHBRIDGE_VERIFY`, else `whole`."""
+    told = (os.environ if env is None else env).get("WEIGHBRIDGE_VERIFY") or "whole"
+    text, what = (told, "WEIGHBRIDGE_VERIFY") if asked is None else (asked, "verify")
+    if text == "parts":
+        return "parts"
+    if text == "whole":
+        return "whole"
+    raise InvalidRequest(f"{what} is {text[:40]!r}; write whole or parts")
 
 
 def normal_url(url: str) -> str:

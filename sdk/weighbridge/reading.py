@@ -51,16 +51,17 @@ def pull(
     progress: Watcher | None,
     clock: Clock,
     link: Link = "auto",
+    verify: str | None = None,
 ) -> PullResult:
     """See `Registry.pull`; `chosen` names version and checkpoint by number."""
-    cache = local_cache(link)
+    cache, proof = local_cache(link), config.verify(verify)
     found, manifest = files(client, chosen, manifest, cache)
     wanted = choice.of(found, chosen)
     number, checkpoint = numbers(chosen)
     if folder is None:
         folder = Path(f"{chosen.model}-{number}" + (f"-{checkpoint}" if checkpoint else ""))
     received = Downloader(
-        signer(client, chosen), client.pool, watching(progress), cache=cache
+        signer(client, chosen), client.pool, watching(progress), cache, proof
     ).fetch(wanted, folder, force=force, label=str(chosen))
     return PullResult(
         reference=str(chosen),

@@ -200,6 +200,7 @@ class Registry(Series):
         progress: Watcher | None = None,
         exclude: str | Iterable[str] = (),
         link: Link = "auto",
+        verify: config.Verify | None = None,
     ) -> PullResult:
         """Downloads a version or checkpoint (`p/m`, `p/m@3`, `p/m@prod:best`) and verifies it.
 
@@ -207,7 +208,9 @@ class Registry(Series):
         pattern (`*.json`), `exclude` leaves such out. An identical file that is there is left alone;
         a different one is an `AlreadyExists` unless `force`. What this machine pulled before is not
         fetched again; `link` says how files share bytes with the cache: `auto`, `copy`, `hard` or
-        `reflink`. An interrupted pull continues when it is run again.
+        `reflink`. `verify` (by default `WEIGHBRIDGE_VERIFY`, or `whole`) says what proves a large
+        file: its SHA-256, or `parts`, its blob id alone, which hashes it once instead of twice. An
+        interrupted pull continues when it is run again.
         """
         clock = Clock(self.client)
         chosen, manifest = reading.resolve(self.client, parse(ref))
@@ -221,6 +224,7 @@ class Registry(Series):
             progress=progress,
             clock=clock,
             link=link,
+            verify=verify,
         )
 
     def tensor(self, ref: str, name: str, file: str = "") -> TensorData:

@@ -57,3 +57,10 @@ def content(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture(params=["whole", "parts"])
+def verify(request, monkeypatch):
+    """Both ways to prove what was pulled, one after the other."""
+    monkeypatch.setenv("WEIGHBRIDGE_VERIFY", request.param)
+    return request.param

@@ -110,6 +110,17 @@ def test_connections_are_limited_by_a_setting():
             config.connections({"WEIGHBRIDGE_CONNECTIONS": text})
 
 
+def test_what_proves_a_pull_is_a_setting():
+    """What is asked for comes first; anything else than the two is an error that names its place."""
+    assert config.verify(env={}) == "whole"
+    assert config.verify(env={"WEIGHBRIDGE_VERIFY": "parts"}) == "parts"
+    assert config.verify("whole", {"WEIGHBRIDGE_VERIFY": "parts"}) == "whole"
+    with pytest.raises(InvalidRequest, match="WEIGHBRIDGE_VERIFY is 'none'; write whole or parts"):
+        config.verify(env={"WEIGHBRIDGE_VERIFY": "none"})
+    with pytest.raises(InvalidRequest, match="verify is ''"):
+        config.verify("", {})
+
+
 def test_a_setting_that_is_none_is_told_before_anything_is_asked(env, monkeypatch):
     """No version is left open by it."""
     monkeypatch.setenv("WEIGHBRIDGE_CONNECTIONS", "all")

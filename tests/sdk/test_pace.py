@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from weighbridge.contract.errors import TransferError
 from weighbridge.transfer.crew import Crew
 from weighbridge.transfer.pace import RESTS, WINDOW, Pace
+from weighbridge.transfer.processors import Processors, ticks
 
 
 class Store:
@@ -18,7 +19,8 @@ class Store:
     def __init__(self, seconds, most, least=8, limit=64):
         self.now = 0.0
         self.seconds, self.most = seconds, most
-        self.pace = Pace(least, limit, lambda: self.now)
+        self.spare = None
+        self.pace = Pace(least, limit, lambda: self.now, lambda: self.spare)
         self.seen = [self.pace.allowed]
 
     def serve(self, seconds, size=1024, idle=0, refusing=None):
@@ -65,6 +67,41 @@ def test_after_a_rest_it_is_tried_again():
     assert store.pace.allowed == 8
     store.serve((RESTS + 6) * WINDOW)
     assert store.pace.allowed == 64
+
+
+def test_without_processors_to_spare_no_more_are_tried():
+    """What takes all of the machine is slowed down by more; once there is some, they are tried."""
+    store = Store(seconds=0.03, most=1e9)
+    store.spare = 0.04
+    store.serve(20 * WINDOW)
+    assert store.seen == [8]
+    store.spare = 0.3
+    store.serve(WINDOW)
+    store.spare = 0.04
+    store.serve(20 * WINDOW)
+    assert store.seen == [8, 16]
+
+
+def test_the_idle_share_is_that_since_the_last_look():
+    """Of times that the kernel counted; where it counts nothing, nothing is known."""
+    counts = iter([(100, 1000), (150, 1100), (150, 1200), (150, 1200), None, (200, 1300)])
+    processors = Processors(lambda: next(counts))
+    assert processors.spare() == 0.5
+    assert processors.spare() == 0.0
+    assert processors.spare() is None
+    assert processors.spare() is None
+    assert processors.spare() is None
+
+
+def test_the_kernel_tells_of_idle_processors():
+    """Time passes, and some of it nobody works in."""
+    before = ticks()
+    time.sleep(0.2)
+    after = ticks()
+    assert before is not None
+    assert after is not None
+    assert after[1] > before[1]
+    assert 0 <= after[0] - before[0] <= after[1] - before[1]
 
 
 def test_a_store_that_asks_for_rest_gets_half():
@@ -115,6 +152,10 @@ def test_it_stays_within_its_limits(least, limit, steps):
     assert all(min(8, least) <= allowed <= limit for allowed in store.seen)
 
 
+def unknown():
+    """Nothing is known of the processors: whatever else is tested at this time."""
+
+
 def moved(crew, count, seconds):
     """Tasks that wait so long each; the most that ran at the same time."""
     lock, running, most = threading.Lock(), [], []
@@ -136,7 +177,7 @@ def moved(crew, count, seconds):
 
 def test_a_crew_grows_while_its_tasks_wait():
     """No further than it may; without a limit of its own not at all."""
-    with Crew(4, "test", most=16) as crew:
+    with Crew(4, "test", most=16, spare=unknown) as crew:
         assert moved(crew, 900, 0.02) == 16
     with Crew(4, "test") as crew:
         assert moved(crew, 200, 0.02) == 4
@@ -145,7 +186,7 @@ def test_a_crew_grows_while_its_tasks_wait():
 
 def test_a_crew_shrinks_when_the_store_asks_for_it():
     """Threads that are too many end, and every task is done."""
-    with Crew(4, "test", most=16) as crew:
+    with Crew(4, "test", most=16, spare=unknown) as crew:
         moved(crew, 900, 0.02)
         crew.refused()
         done = []
@@ -162,7 +203,7 @@ def test_a_failure_ends_a_crew_that_has_grown():
     def fails():
         raise TransferError("no")
 
-    with pytest.raises(TransferError, match="no"), Crew(2, "test", most=8) as crew:  # noqa: PT012
+    with pytest.raises(TransferError, match="no"), Crew(2, "test", most=8, spare=unknown) as crew:  # noqa: PT012
         for _ in range(1000):
             crew.submit(lambda: time.sleep(0.005))
         crew.submit(fails)
@@ -173,7 +214,7 @@ def test_a_failure_ends_a_crew_that_has_grown():
 def test_many_threads_may_submit():
     """Each is woken when there is room, whoever takes it first."""
     done = []
-    with Crew(3, "test", most=6) as crew:
+    with Crew(3, "test", most=6, spare=unknown) as crew:
         threads = [
             threading.Thread(
                 target=lambda: [crew.submit(lambda: done.append(1)) for _ in range(500)]

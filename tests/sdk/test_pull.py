@@ -27,6 +27,7 @@ def _same(a, b):
     return all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
 
 
+@pytest.mark.usefixtures("verify")
 def test_pull_brings_every_byte(registry, pushed, tmp_path):
     """A pull leaves exactly the pushed files, and nothing else."""
     pulled = registry.pull("p/m@1", tmp_path / "out")
@@ -35,6 +36,7 @@ def test_pull_brings_every_byte(registry, pushed, tmp_path):
     assert pulled.version == 1
 
 
+@pytest.mark.usefixtures("verify")
 def test_second_pull_moves_nothing(registry, pushed, state, tmp_path):
     """Identical files are left alone; a repeated pull makes one API request."""
     registry.pull("p/m@1", tmp_path / "out")
@@ -65,6 +67,7 @@ def test_different_file_is_not_overwritten(registry, pushed, tmp_path):
     assert _same(pushed, tmp_path / "out")
 
 
+@pytest.mark.usefixtures("verify")
 @pytest.mark.parametrize("fault", ["503", "reset", "drop", "truncate", "expired"])
 def test_passing_faults_of_a_pull_are_repeated(registry, pushed, state, tmp_path, fault):
     """A pull survives errors, cut answers and expired addresses."""
@@ -73,6 +76,7 @@ def test_passing_faults_of_a_pull_are_repeated(registry, pushed, state, tmp_path
     assert _same(pushed, tmp_path / "out")
 
 
+@pytest.mark.usefixtures("verify")
 @pytest.mark.parametrize("name", ["big", "sub/small"])
 def test_flipped_bit_is_caught(registry, pushed, state, tmp_path, name):
     """One wrong bit is fetched again; bits that are wrong each time are `IntegrityError`, and
@@ -99,6 +103,7 @@ def test_lying_sha256_is_caught(registry, pushed, state, tmp_path):
     assert not (tmp_path / "out" / "big").exists()
 
 
+@pytest.mark.usefixtures("verify")
 def test_composite_digest_is_checked_too(registry, pushed, state, tmp_path):
     """Bytes whose sha256 fits but whose blob id is another's are refused: the id is proved."""
     at = ("p", "m", 1)
@@ -191,6 +196,7 @@ def _noted(out):
     ]
 
 
+@pytest.mark.usefixtures("verify")
 def test_interrupted_pull_fetches_only_what_is_missing(registry, pushed, interrupted):
     """Ranges that arrived before a failure are not fetched again."""
     missing = {1: 16, 2: 16, 3: 8}
@@ -203,6 +209,7 @@ def test_interrupted_pull_fetches_only_what_is_missing(registry, pushed, interru
     assert [p.name for p in interrupted.iterdir()] == ["big"]
 
 
+@pytest.mark.usefixtures("verify")
 def test_damaged_draft_is_fetched_again(registry, pushed, interrupted):
     """A draft that was damaged between two runs does not end the pull: it starts from nothing."""
     (notes,) = interrupted.glob(".*.part.jsonl")
@@ -214,6 +221,7 @@ def test_damaged_draft_is_fetched_again(registry, pushed, interrupted):
     assert (interrupted / "big").read_bytes() == (pushed / "big").read_bytes()
 
 
+@pytest.mark.usefixtures("verify")
 def test_equal_files_are_fetched_once(registry, content, tmp_path):
     """Two paths of one blob cost one download."""
     content("d/a", 5000)

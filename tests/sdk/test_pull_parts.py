@@ -79,6 +79,7 @@ def _gets(state):
     return [path for method, path, _ in state.seen if method == "GET" and "/s3/blobs" in path]
 
 
+@pytest.mark.usefixtures("verify")
 def test_a_wrong_part_alone_is_fetched_again(offered, listing, weights, tmp_path):
     """A flipped bit costs one part, not the file."""
     path, _ = weights
@@ -90,6 +91,7 @@ def test_a_wrong_part_alone_is_fetched_again(offered, listing, weights, tmp_path
     assert path.stat().st_size < pulled.received_bytes <= path.stat().st_size + largest
 
 
+@pytest.mark.usefixtures("verify")
 def test_a_part_that_is_always_wrong_is_an_error(offered, listing, weights, tmp_path):
     """Bits that are wrong each time are `IntegrityError`; the file does not appear."""
     path, _ = weights
@@ -103,6 +105,7 @@ def test_a_part_that_is_always_wrong_is_an_error(offered, listing, weights, tmp_
     assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.usefixtures("verify")
 def test_a_false_part_list_is_not_believed(offered, listing, weights, tmp_path):
     """A list that does not yield the blob's id is as good as none."""
     path, _ = weights

@@ -33,6 +33,12 @@ def _arguments(parser: ArgumentParser) -> None:
         default="auto",
         help="how files share bytes with the cache (default: auto: clones where there are any)",
     )
+    parser.add_argument(
+        "--verify",
+        choices=("whole", "parts"),
+        help="what proves a large file: its SHA-256 (whole, the default), or that of each part, "
+        "which takes half the hashing",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that differ")
     parsing.transfers(parser)
     parsing.reads(parser)
@@ -74,7 +80,7 @@ def checkpoint_pull(args: Namespace, context: Context) -> int:
 
 
 def _pull_tensors(ref: str, args: Namespace, context: Context) -> int:
-    if args.exclude or args.link != "auto":
+    if args.exclude or args.link != "auto" or args.verify:
         raise InvalidRequest("--tensor goes with --file, --force and --to only")
     with context.registry(args) as registry:
         done = registry.pull_tensors(ref, tuple(args.tensor), args.to, tuple(args.file), args.force)
@@ -113,6 +119,7 @@ def _pull(ref: str, args: Namespace, context: Context) -> int:
             progress=context.progress(args),
             exclude=tuple(args.exclude),
             link=args.link,
+            verify=args.verify,
         )
     screen = context.screen
     if args.json:

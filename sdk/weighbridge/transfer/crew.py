@@ -8,6 +8,7 @@ from types import TracebackType
 
 from weighbridge.http import Interrupted as Interrupted
 from weighbridge.transfer.pace import Pace
+from weighbridge.transfer.processors import Processors
 from weighbridge.turns import SENDING
 
 _GRACE = 2.0
@@ -20,16 +21,22 @@ def _nothing() -> None:
 class Crew:
     """Runs tasks in `workers` threads, and in more, up to `most`, while that is worth it (`Pace`). Use it
     in a `with` block: leaving it waits for all tasks, or, after an exception, drops those that have not
-    begun and tells the others to stop; `cut` is called then, to end what they wait for."""
+    begun and tells the others to stop; `cut` is called then, to end what they wait for. `spare` tells the
+    share of idle processors, by default that of this machine."""
 
     def __init__(
-        self, workers: int, name: str, cut: Callable[[], object] = _nothing, most: int = 0
+        self,
+        workers: int,
+        name: str,
+        cut: Callable[[], object] = _nothing,
+        most: int = 0,
+        spare: Callable[[], float | None] | None = None,
     ) -> None:
         self._cut = cut
         self.said = ""
         """What a store's last refusal told of clocks; see `skew`."""
         self._name = name
-        self._pace = Pace(workers, max(workers, most))
+        self._pace = Pace(workers, max(workers, most), spare=spare or Processors().spare)
         self._tasks: deque[tuple[Callable[[], None], int]] = deque()
         lock = threading.Lock()
         self._change = threading.Condition(lock)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from weighbridge.config import Verify
 from weighbridge.contract.digests import parse_blob
 from weighbridge.contract.errors import AlreadyExists, IntegrityError, TransferError
 from weighbridge.contract.manifests import FileEntry, checked
@@ -51,12 +52,14 @@ class Downloader:
         pool: Pool,
         progress: Progress | None = None,
         cache: Cache | None = None,
+        verify: Verify = "whole",
     ) -> None:
         self._sign = sign
         self._home = self._pool = pool
         self._progress = progress or Silent()
         self._most = pool.most
         self._cache = cache
+        self._verify: Verify = verify
         self._tally = Tally(self._progress)
         self._hedge = Hedge(pool, self._tally.received)
         self._lock = threading.Lock()
@@ -189,7 +192,8 @@ class Downloader:
         parts: tuple[Part, ...] = ()
         if item.parts is not None and blob.parts:
             parts = ranges.part_list(self._pool, item.parts, blob, crew)
-        file, spans = self._draft(Partial(entry, blob, target.place(folder, entry.path), parts))
+        place = target.place(folder, entry.path)
+        file, spans = self._draft(Partial(entry, blob, place, parts, self._verify))
         left = _Left(len(spans))
         if not spans:
             crew.submit(partial(self._follow, crew, file, force))
@@ -230,6 +234,7 @@ class Downloader:
         left: "_Left",
         force: bool,
     ) -> None:
+        file.wait(span, crew.workers, lambda: left.stale or crew.stopping())
         if not left.stale:
             try:
                 file.wrote(span, self._get(crew, file, span, request))
@@ -259,12 +264,14 @@ class Downloader:
         entry = file.entry
         if file.right():
             places.set_back(file.draft)
-            if self._cache is not None:
-                self._cache.keep(file.draft, entry)
+            # The cache's names are the SHA-256 of whole files: what was not confirmed has none.
+            cache = self._cache if file.confirms else None
+            if cache is not None:
+                cache.keep(file.draft, entry)
             self._install(file.draft, file.target, entry, force)
             file.forget()
-            if self._cache is not None:
-                self._cache.note(file.target, entry)
+            if cache is not None:
+                cache.note(file.target, entry)
             return
         file.discard()
         with self._lock:

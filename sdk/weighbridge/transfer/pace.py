@@ -2,7 +2,8 @@
 
 A store far away answers each request after tens of milliseconds, however many are under way: eight connections
 bring a tenth of what it can. One on the same machine brings no more with sixty than with eight. So it is tried:
-double as many, and back if that was not worth it. (docs/decisions/0021-connections.md)
+double as many, and back if that was not worth it. Not where the processors have nothing to spare: then they
+are the limit, and whoever shares them with the store only makes it slower. (docs/decisions/0021-connections.md)
 """
 
 import time
@@ -16,18 +17,31 @@ RESTS = 20
 """So many windows pass before more is tried again."""
 REQUEST = 1024 * 1024
 """A request takes about as long as so many bytes on a connection to S3."""
+SPARE = 0.1
+"""Below this share of idle processors no more connections are tried."""
 _IDLE = 10
 """In a window in which one of so many tasks was waited for, connections were not what lacked."""
 
 
-class Pace:
-    """What was done with `allowed` connections, and how many are allowed next. Not for several threads
-    at the same time."""
+def _unknown() -> None:
+    return None
 
-    def __init__(self, least: int, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Pace:
+    """What was done with `allowed` connections, and how many are allowed next. `spare` tells the share of
+    the processors that was idle since it was asked last. Not for several threads at the same time."""
+
+    def __init__(
+        self,
+        least: int,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+        spare: Callable[[], float | None] = _unknown,
+    ) -> None:
         self._least = least
         self._most = max(least, most)
         self._clock = clock
+        self._spare = spare
         self.allowed = least
         self._before = 0
         """How many there were before the last step up; 0 once it proved right or wrong."""
@@ -55,10 +69,15 @@ class Pace:
         seconds = self._clock() - self._since
         if seconds < WINDOW or self._tasks < 2 * self.allowed:
             return
-        self._step(self._weight / seconds, lacking=self._idle * _IDLE <= self._tasks)
+        spare = self._spare()
+        self._step(
+            self._weight / seconds,
+            lacking=self._idle * _IDLE <= self._tasks,
+            spare=spare is None or spare >= SPARE,
+        )
         self._begin()
 
-    def _step(self, rate: float, *, lacking: bool) -> None:
+    def _step(self, rate: float, *, lacking: bool, spare: bool) -> None:
         if self._refused:
             self.allowed = max(min(self._least, self.allowed), self.allowed // 2)
             self._before, self._rests = 0, RESTS
@@ -69,6 +88,8 @@ class Pace:
             self.allowed, self._before, self._rests = self._before, 0, RESTS
         elif self._rests:
             self._rests -= 1
+        elif not spare:
+            self._before = 0
         else:
             self._best = rate
             self._before = self.allowed if self.allowed < self._most else 0

@@ -2,7 +2,7 @@
 
 The draft's companion file is of JSON lines that are only appended: `[offset, size]` says of a range only
 that its bytes were written. Whether they are right is decided by the digests: of each part where they are
-known beforehand, and of the whole, at the end.
+known beforehand, and of the whole, at the end (docs/decisions/0022-digest-of-the-whole.md).
 """
 
 import hashlib
@@ -10,10 +10,12 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 
+from weighbridge.config import Verify
 from weighbridge.contract import cuts
 from weighbridge.contract.digests import BlobDigest, Sha256, composite
 from weighbridge.contract.manifests import FileEntry
@@ -21,13 +23,23 @@ from weighbridge.contract.types import Part
 from weighbridge.transfer import clone, hashing, plan
 from weighbridge.transfer.plan import Reading, Span
 
+SHORT = 0.9
+"""Who hashes the whole is short of processor time below this share of the time it takes."""
+_LOOK = 0.2
+
 
 class Partial:
     """The draft of one file. Threads write ranges in any order; the digest of the whole follows
-    behind. `parts` are the blob's, if they are known and proved."""
+    behind. `parts` are the blob's, if they are known and proved. With `verify` `parts`, a file whose
+    parts prove it is not hashed as a whole."""
 
     def __init__(
-        self, entry: FileEntry, blob: BlobDigest, target: Path, parts: Sequence[Part] = ()
+        self,
+        entry: FileEntry,
+        blob: BlobDigest,
+        target: Path,
+        parts: Sequence[Part] = (),
+        verify: Verify = "whole",
     ) -> None:
         self.entry = entry
         self.target = target
@@ -36,13 +48,18 @@ class Partial:
         if not blob.parts and len(self.reading.ranges) == 1:
             self._expected = {1: blob.sha256}
         self._blob = blob
+        self.confirms = verify == "whole" or not self.reading.composite
+        """Whether the SHA-256 of the whole, which is a claim of who pushed, is confirmed."""
         name = hashlib.sha256(f"{target.name}\0{entry.blob}".encode()).hexdigest()[:24]
         self.draft = target.with_name(f".{name}.part")
         self._notes = target.with_name(f".{name}.part.jsonl")
         self._lock = threading.Lock()
         self._done: set[int] = set()
+        self._moved = threading.Condition(self._lock)
+        """The digest of the whole is a range further, or its thread let go of it."""
         self._hashed = 0
         self._hashing = False
+        self._took = self._computed = 0.0
         self._whole = hashlib.sha256()
         self._only = ""
         self._parts: dict[int, Sha256] = {}
@@ -73,11 +90,14 @@ class Partial:
             stream.close()
             return False
         self._stream = stream
-        if stream.seek(0, os.SEEK_END) == size and size:
+        there = stream.seek(0, os.SEEK_END)
+        if there == size and size:
             self._done = self._noted()
         else:
             self._notes.unlink(missing_ok=True)
-            stream.truncate(0)
+            if there:
+                # Only then: ext4 writes out what was cut to nothing when it is closed.
+                stream.truncate(0)
             stream.truncate(size)
         return True
 
@@ -99,30 +119,54 @@ class Partial:
                     note = json.dumps([span.offset, span.size], separators=(",", ":"))
                     stream.write(note.encode("ascii") + b"\n")
 
+    def wait(self, span: Span, ahead: int, stopping: Callable[[], bool]) -> None:
+        """Waits while the digest of the whole is more than `ahead` ranges behind `span`, and short of
+        processor time: those that fetch take it, and in the end one thread would hash alone."""
+        with self._moved:
+            while self._late(span, ahead) and not stopping():
+                self._moved.wait(_LOOK)
+
+    def _late(self, span: Span, ahead: int) -> bool:
+        short = self._computed < SHORT * self._took
+        return self._hashing and short and span.number - 1 - self._hashed > ahead
+
     def follow(self, stopping: Callable[[], bool]) -> bool:
         """Hashes what is complete from the start on, unless another thread does; True when that
         was the last of it."""
-        while True:
-            with self._lock:
-                ranges = self.reading.ranges
-                ready = self._hashed < len(ranges) and ranges[self._hashed].number in self._done
-                if self._hashing or not ready or stopping():
-                    return False
-                self._hashing = True
-                span = ranges[self._hashed]
+        with self._lock:
+            span = None if self._hashing or stopping() else self._next()
+            self._hashing |= span is not None
+        while span is not None:
+            took, computed = time.monotonic(), time.thread_time()
             try:
                 self._hash(span)
-            finally:
-                with self._lock:
+            except BaseException:
+                with self._moved:
                     self._hashing = False
-            with self._lock:
+                    self._moved.notify_all()
+                raise
+            # In one step: in between, another thread would hash the same range once more.
+            with self._moved:
                 self._hashed += 1
-                if self._hashed == len(ranges):
+                self._took += time.monotonic() - took
+                self._computed += time.thread_time() - computed
+                if self._hashed == len(self.reading.ranges):
                     return True
+                span = None if stopping() else self._next()
+                self._hashing = span is not None
+                self._moved.notify_all()
+        return False
+
+    def _next(self) -> Span | None:
+        """The range that the digest of the whole needs next, if it is there."""
+        ranges = self.reading.ranges
+        if self._hashed == len(ranges) or ranges[self._hashed].number not in self._done:
+            return None
+        return ranges[self._hashed]
 
     def right(self) -> bool:
         """Whether the draft holds what the manifest and the blob id promise."""
-        if (self._only or self._whole.hexdigest()) != self.entry.sha256:
+        if self.confirms and (self._only or self._whole.hexdigest()) != self.entry.sha256:
             return False
         if self.reading.composite:
             parts = [self._parts[span.number] for span in self.reading.ranges]
@@ -151,10 +195,10 @@ class Partial:
             stream.close()
 
     def _hash(self, span: Span) -> None:
-        if self._only:
-            return
         # A range of an earlier run was not hashed when it came.
         late = self.reading.composite and span.number not in self._parts
+        if self._only or not (self.confirms or late):
+            return
         part = hashlib.sha256() if late else None
         with self.draft.open("rb", buffering=0) as stream:
             stream.seek(span.offset)
@@ -165,7 +209,8 @@ class Partial:
                 if not count:
                     # Somebody cut the draft short: the digest will tell.
                     break
-                self._whole.update(view[:count])
+                if self.confirms:
+                    self._whole.update(view[:count])
                 if part is not None:
                     part.update(view[:count])
                 left -= count

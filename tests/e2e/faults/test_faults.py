@@ -32,8 +32,9 @@ def check_flipped_uploads(proxy):
 
 
 def pulled(world, puller, number):
-    """Pulls, once: bytes that were flipped are fetched again by the pull itself."""
-    outcome = puller.run("pull", f"faults/m{number}@1", "--to", str(puller.home / f"m{number}"))
+    """Pulls, once, with either proof: bytes that were flipped are fetched again by the pull itself."""
+    to, proof = str(puller.home / f"m{number}"), ("whole", "parts")[number % 2]
+    outcome = puller.run("pull", f"faults/m{number}@1", "--to", to, "--verify", proof)
     assert outcome.code == 0, (world.seed, outcome)
 
 

@@ -90,7 +90,10 @@ class FakeRegistry(Registry):
         )
         return TensorsResult(str(chosen), path, tensors, 100, 120, False, 0.5, 4)
 
-    def pull(self, ref, to=None, files=(), force=False, progress=None, exclude=(), link="auto"):
+    def pull(
+        self, ref, to=None, files=(), force=False, progress=None, exclude=(), link="auto",
+        verify=None,
+    ):  # fmt: skip
         chosen = self.resolve(ref)
         number = chosen.checkpoint.number if chosen.checkpoint else 0
         at = (chosen.project, chosen.model, chosen.version.number, number)
