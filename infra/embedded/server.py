@@ -47,10 +47,10 @@ class Signals:
 
 def run(options: Options) -> int:
     """Serves; answers the exit code: 0 after a signal, 1 where something failed."""
-    signals = Signals()
     # What lies in the data folder is nobody else's to read.
     os.umask(0o077)
     try:
+        signals = Signals()
         with ExitStack() as parts, _bounded_stop():
             stack = Stack(options, parts)
             with _needs_extra():

@@ -1,13 +1,14 @@
 """`weighbridge serve` and the command line, as a person runs them: real processes, real stores."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,6 +108,16 @@ class Served:
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )  # fmt: skip
 
+    def settled(self):
+        """Waits until its queue is empty: what was sent so far is indexed, and the pages tell it."""
+        queue = f"file:{self.data / 'queue.sqlite'}?mode=ro"
+
+        def empty():
+            with contextlib.closing(sqlite3.connect(queue, uri=True)) as database:
+                return not database.execute("SELECT 1 FROM messages WHERE NOT dead").fetchone()
+
+        until(empty)
+
     def tree(self):
         """The processes of the server: itself and all below."""
         found, waiting = [], [self.process.pid]
@@ -182,7 +193,7 @@ def serve(home: Path, *options: str, port: int = 0, extra: dict[str, str] | None
     return Served(found["url"], found["token"], home / "data", process, time.monotonic() - started)
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(home: Path, *options: str, extra: dict[str, str] | None = None) -> Iterator[Served]:
     """A server for the length of a block; stopped cleanly, killed if that fails."""
     served = serve(home, *options, extra=extra)

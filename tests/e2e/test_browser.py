@@ -106,6 +106,7 @@ def test_a_person_signs_in_compares_two_versions_and_signs_out(page, person, emb
     until(lambda: listed("columnheader", 1, name="loss"))
     page.goto(f"{embedded.url}/")
     page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/sign-in*")
     page.goto(f"{embedded.url}/p/{project}/{name}/")
     assert "/sign-in" in page.url
 

@@ -55,6 +55,8 @@ def model(embedded, tmp_path_factory):
     person.ok("model", "set", name, "--main-metric", "accuracy", "--direction", "accuracy=max")
     person.ok("alias", f"{name}@3", "production")
     until(lambda: "F32" in person.ok("show", f"{name}@3").out)
+    # Pages follow by seconds; one that is not there yet would be a 404 on the browser's console.
+    embedded.settled()
     return name
 
 
@@ -65,16 +67,6 @@ def browser():
         chosen = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         yield chosen
         chosen.close()
-
-
-def reloaded(page, condition):
-    """Reloads until the page, which follows changes by seconds, shows something."""
-
-    def there():
-        page.reload()
-        return condition()
-
-    until(there)
 
 
 @pytest.mark.parametrize("width", [390, 1440])
@@ -98,7 +90,7 @@ def test_a_person_finds_compares_and_takes_a_model(browser, embedded, model, wid
     page.get_by_label("Token").fill(embedded.token)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{embedded.url}/p/{project}/")
-    reloaded(page, lambda: page.get_by_role("link", name="production @3").count())
+    expect(page.get_by_role("link", name="production @3")).to_be_visible()
     fits()
     nothing = context.request.get(f"{embedded.url}/p/{project}/not-there/")
     assert nothing.status == 404
@@ -114,9 +106,7 @@ def test_a_person_finds_compares_and_takes_a_model(browser, embedded, model, wid
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{embedded.url}/p/{project}/{name}/")
-    reloaded(
-        page, lambda: page.get_by_role("checkbox", name="Compare version").count() == len(RUNS)
-    )
+    expect(page.get_by_role("checkbox", name="Compare version")).to_have_count(len(RUNS))
     # Sorts by the main metric, best first.
     page.get_by_role("button", name="accuracy").click()
     rows = page.locator("#versions-table tbody th.lead")
@@ -163,6 +153,7 @@ def test_a_person_finds_compares_and_takes_a_model(browser, embedded, model, wid
     # Signs out: the address that was open asks who is there, and nothing is left in the browser.
     page.goto(f"{embedded.url}/")
     page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in"))
     page.goto(f"{embedded.url}/p/{project}/{name}/")
     expect(page).to_have_url(re.compile("/sign-in"))
     assert name not in page.inner_text("body")
@@ -187,7 +178,7 @@ def test_lists_and_versions_read_with_scripts_off(browser, embedded, model, widt
     page.get_by_role("button", name="Sign in").click()
     page.goto(f"{embedded.url}/p/{project}/")
     page.get_by_role("link", name=name, exact=True).click()
-    reloaded(page, lambda: page.get_by_role("checkbox").count() == len(RUNS))
+    expect(page.get_by_role("checkbox")).to_have_count(len(RUNS))
     expect(page.get_by_text("6 more metrics on each version's own page.")).to_be_visible()
     expect(page.get_by_text(f"weighbridge pull {model}@production")).to_be_visible()
     page.get_by_role("rowheader").get_by_role("link", name="@3").click()

@@ -58,7 +58,7 @@ def server_root() -> Path:
 def run(args: argparse.Namespace) -> int:
     """Serves until a signal comes; answers the server's exit code."""
     words, env = command(args), environment()
-    with _Forwarding() as forwarding:
+    with _Signals() as signals:
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -67,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
                     env=env,
                     pass_fds=(theirs.fileno(),),
                 )
-            forwarding.to(process)
+            signals.to(process)
             told = threading.Thread(target=_remember, args=(ours, args.ca_file), daemon=True)
             told.start()
-            code = process.wait()
+            code = signals.wait(process)
             # The server's end is closed now, so the thread has nothing left to wait for.
             told.join()
     return code if code >= 0 else 128 - code
@@ -119,15 +119,17 @@ def _remember(control: socket.socket, ca_file: str | None) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-class _Forwarding:
+class _Signals:
     """Hands the signals that end us to the server, and lets it end first."""
 
-    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._early: list[int] = []
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._woken, self._wake = socket.socketpair()
+        self._wake.setblocking(False)
 
     def to(self, process: "subprocess.Popen[bytes]") -> None:
         """Names the server; it gets what came before it was there."""
@@ -135,14 +137,32 @@ class _Forwarding:
         for number in self._early:
             process.send_signal(number)
 
-    def __enter__(self) -> "_Forwarding":
-        for number in self._NUMBERS:
-            self._before[number] = signal.signal(number, self._forward)
+    def wait(self, process: "subprocess.Popen[bytes]") -> int:
+        """Answers the exit code of `process` once it has ended.
+
+        `process.wait()` would lose a signal that comes just before it blocks: its handler runs
+        after the call, and that ends with the server. Here every signal leaves a byte to be read.
+        """
+        while (code := process.poll()) is None:
+            self._woken.recv(512)
+        return code
+
+    def __enter__(self) -> "_Signals":
+        self._wake_before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._handle(signal.SIGCHLD, lambda *_: None)
+        for number in self._FORWARDED:
+            self._handle(number, self._forward)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wake_before)
+        self._woken.close()
+        self._wake.close()
+
+    def _handle(self, number: int, handler: Callable[[int, FrameType | None], object]) -> None:
+        self._before[number] = signal.signal(number, handler)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         # Ctrl-C in a terminal has reached the server as well: it takes the second for the first.
