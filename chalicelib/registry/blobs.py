@@ -103,9 +103,8 @@ def claim_many(stores: Stores, project_id: str, heads: Mapping[str, Head]) -> se
     refusals = stores.table.write_each(list(puts.values()))
     fresh = [blob for blob, refused in zip(puts, refusals, strict=True) if refused is None]
     usage.add_bytes(stores, project_id, sum(heads[blob].size for blob in fresh))
-    if stores.announce:
-        for blob in fresh:
-            _announce(stores, heads[blob].key)
+    if stores.announce and fresh:
+        _announce(stores, [heads[blob].key for blob in fresh])
     return {
         blob
         for (blob, put), refused in zip(puts.items(), refusals, strict=True)
@@ -113,10 +112,10 @@ def claim_many(stores: Stores, project_id: str, heads: Mapping[str, Head]) -> se
     }
 
 
-def _announce(stores: Stores, key: str) -> None:
-    """Says what the store's own event would say; if it is lost, the sweep looks after the lease."""
+def _announce(stores: Stores, object_keys: Sequence[str]) -> None:
+    """Says what the store's own events would say; if it is lost, the sweep looks after the lease."""
     with suppress(Unavailable):
-        stores.queue.send("index", {"detail": {"object": {"key": key}}})
+        stores.queue.send_many("index", [{"detail": {"object": {"key": k}}} for k in object_keys])
 
 
 def _claimed(stores: Stores, project_id: str, blob: str, head: Head) -> Put:

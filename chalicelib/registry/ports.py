@@ -368,6 +368,9 @@ class Queue(Protocol):
         """Topics: `index` (an object to look at), `render` (a project whose outbox has entries),
         `archive` (a job to do)."""
 
+    def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """The same for many."""
+
 
 class InboxGrants(Protocol):
     """Makes credentials that are limited to one prefix of the artifact bucket."""

@@ -36,16 +36,21 @@ TEXTS = frozenset({"state", "ref"})
 NUMBERS = frozenset(ATTRIBUTES) - TEXTS
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def pack(doc: Mapping[str, Any]) -> str:
     """A document as JSON text; numbers come back exactly, in the order of its keys."""
-    text = json.dumps(doc, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if not doc:  # most items have none
+        return "{}"
+    text = _JSON.encode(doc)
     _encodable(text)
     return text
 
 
 def unpack(text: str | None) -> dict[str, Any]:
     """The document that `pack` wrote; an item without one has an empty document."""
-    loaded: dict[str, Any] = json.loads(text) if text else {}
+    loaded: dict[str, Any] = json.loads(text) if text and text != "{}" else {}
     return loaded
 
 

@@ -1,7 +1,7 @@
 """A queue in memory, for unit tests."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
 
@@ -17,6 +17,11 @@ class MemoryQueue:
         """Records the message."""
         with self._lock:
             self._sent.append((topic, copy.deepcopy(dict(message))))
+
+    def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Records messages."""
+        for message in messages:
+            self.send(topic, message)
 
     @property
     def sent(self) -> list[tuple[str, dict[str, Any]]]:

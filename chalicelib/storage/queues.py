@@ -62,6 +62,10 @@ class NoQueue:
         """Forgets the message."""
         _known(topic)
 
+    def send_many(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Forgets the messages."""
+        _known(topic)
+
 
 class _Sqs(Protocol):
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> Any: ...

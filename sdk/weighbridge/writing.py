@@ -79,13 +79,11 @@ class Draft:
             package=package,
         )
 
-    def commit(
-        self, entries: Sequence[FileEntry], claims: types.Claims | None = None
-    ) -> types.VersionCommit:
+    def commit(self, sent: Sent, claims: types.Claims | None = None) -> types.VersionCommit:
         """The request that publishes the version; its files only where they fit in it."""
         return types.VersionCommit(
-            manifest=manifests.digest(entries),
-            files=tuple(entries) if len(entries) <= plan.PAGE else (),
+            manifest=sent.manifest,
+            files=sent.entries if len(sent.entries) <= plan.PAGE else (),
             description=self.description,
             metrics=self.metrics,
             params=self.params,
@@ -129,7 +127,7 @@ def publish_version(
         )
         sent = uploader.send(sources, str(model))
         shown.phase("publish")
-        step = plan.resume(opened.state, opened.manifest, manifests.digest(sent.entries))
+        step = plan.resume(opened.state, opened.manifest, sent.manifest)
         if step == "begin":
             journal.new_key()
             opened = begin(client, model, journal.key, draft.label, create)
@@ -217,7 +215,7 @@ def send_checkpoint(
         shown.phase("publish")
         commit = replace(
             draft,
-            manifest=manifests.digest(sent.entries),
+            manifest=sent.manifest,
             files=sent.entries,
             claims=claiming.store(client, ref, version, sent.claims),
         )
@@ -264,7 +262,7 @@ def commit_version(
     if len(entries) > plan.PAGE:
         for batch in plan.pages(entries):
             client.add_files(model.project, model.model, selector, batch)
-    commit = draft.commit(entries, claiming.store(client, model, selector, sent.claims))
+    commit = draft.commit(sent, claiming.store(client, model, selector, sent.claims))
     return client.commit_version(model.project, model.model, selector, commit)
 
 
@@ -356,7 +354,7 @@ class Clock:
             seconds=self.seconds(),
             requests=self.requests(),
             parts_sent=sent.parts_sent,
-            manifest=manifests.digest(sent.entries),
+            manifest=sent.manifest,
             checkpoint=checkpoint,
             entries=sent.entries,
             dry_run=dry_run,

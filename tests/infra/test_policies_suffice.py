@@ -223,6 +223,11 @@ class GuardedQueue(Guard):
         self._ask("sqs:SendMessage", f"{topic.capitalize()}Queue")
         self._inner.send(topic, message)
 
+    def send_many(self, topic, messages):
+        """A batch needs the right of each."""
+        self._ask("sqs:SendMessage", f"{topic.capitalize()}Queue")
+        self._inner.send_many(topic, messages)
+
 
 def safetensors(tensors):
     """A file of many small tensors: their table is too long for an item."""

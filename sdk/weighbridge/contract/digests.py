@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType
 
 from weighbridge.contract.errors import InvalidRequest
@@ -28,6 +29,8 @@ _SINGLE = re.compile(r"s-([0-9a-f]{64})-(0|[1-9][0-9]{0,12})\Z")
 _COMPOSITE = re.compile(
     r"c([1-9][0-9]{0,2})-([0-9a-f]{64})-([1-9][0-9]{0,4})-(0|[1-9][0-9]{0,12})\Z"
 )
+_LONGEST = 100
+"""No blob id has as many characters; what a stranger sends may have, and is not remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,18 @@ def composite_blob(digest: Sha256, parts: int, size: int, scheme: int = CUT_SCHE
 
 def parse_blob(text: object) -> BlobDigest:
     """A blob id taken apart, or `InvalidRequest`."""
-    if isinstance(text, str):
-        if match := _SINGLE.match(text):
-            return BlobDigest(Sha256(match[1]), int(match[2]))
-        if match := _COMPOSITE.match(text):
-            return BlobDigest(Sha256(match[2]), int(match[4]), int(match[3]), int(match[1]))
+    if isinstance(text, str) and len(text) <= _LONGEST and (found := _parsed(text)) is not None:
+        return found
     raise InvalidRequest(f"{str(text)[:100]!r} is no blob id")
+
+
+@lru_cache(4096)  # a push of many files names each of them again and again
+def _parsed(text: str) -> BlobDigest | None:
+    if match := _SINGLE.match(text):
+        return BlobDigest(Sha256(match[1]), int(match[2]))
+    if match := _COMPOSITE.match(text):
+        return BlobDigest(Sha256(match[2]), int(match[4]), int(match[3]), int(match[1]))
+    return None
 
 
 def blob_from_checksum(checksum: str, size: int, scheme: int = CUT_SCHEME) -> BlobId:

@@ -15,7 +15,7 @@ from weighbridge.contract.cuts import Span
 from weighbridge.contract.digests import BlobId, Sha256
 from weighbridge.contract.errors import FileChanged, InvalidRequest
 from weighbridge.contract.types import Part
-from weighbridge.transfer import plan
+from weighbridge.transfer import plan, tensor_table
 from weighbridge.transfer.crew import Interrupted
 from weighbridge.transfer.layout import layout
 
@@ -149,6 +149,22 @@ def hash_file(
     return hashed(path, before, digest, parts, how.scheme)
 
 
+def hash_small(path: Path, most: int) -> tuple[Hashed, bytes] | None:
+    """Like `hash_file`, for a file of up to `most` bytes that is one PUT and no file of tensors: reads
+    it in one piece, and answers that too. None for any other file."""
+    with open_file(path) as stream:
+        before = stamp(stream)
+        if before.size > most:
+            return None
+        data = stream.read(before.size + 1) or b""
+        if len(data) != before.size or tensor_table.marked(data[:9]):
+            return None
+        digest = Sha256(hashlib.sha256(data).hexdigest())
+        if not unchanged(path, before, digest, stamp(stream)):
+            raise changed(path)
+    return hashed(path, before, digest, (), cuts.FIXED), data
+
+
 def hashed(path: Path, before: Stamp, whole: Sha256, parts: Sequence[Part], scheme: int) -> Hashed:
     """A file that was read, from its digests."""
     digests = [Sha256(part.sha256) for part in parts]
@@ -176,6 +192,11 @@ def unchanged(path: Path, before: Stamp, sha256: str, now: Stamp | None) -> bool
             return False
         before, now = now, stamp_at(path)
     return now == before
+
+
+def still(file: Hashed) -> bool:
+    """Whether a file is still what it was when it was read."""
+    return unchanged(file.path, file.stamp, file.sha256, stamp_at(file.path))
 
 
 def _hash_span(

@@ -46,6 +46,11 @@ def entries(stream: FileIO, size: int) -> tuple[Entry, ...]:
     return found
 
 
+def marked(first: bytes) -> bool:
+    """Whether a file that begins with these 9 bytes may be a file of tensors."""
+    return first.startswith(gguf.MAGIC) or first[8:9] == b"{"
+
+
 def look(stream: FileIO, size: int) -> tuple[Entry, ...]:
     """Like `entries`; none where it has none, or is doubtful. Leaves `stream` at its start."""
     try:

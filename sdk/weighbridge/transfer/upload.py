@@ -6,25 +6,28 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
 from weighbridge.client import Client
+from weighbridge.contract import manifests
 from weighbridge.contract.cuts import Span
+from weighbridge.contract.digests import Sha256
 from weighbridge.contract.errors import RegistryError, TransferError
 from weighbridge.contract.manifests import FileEntry
 from weighbridge.contract.types import PutDone, SignedRequest, TensorClaim
 from weighbridge.sources import Source
 from weighbridge.transfer import hashing, plan, store
-from weighbridge.transfer.crew import Crew
+from weighbridge.transfer.crew import Crew, Interrupted
 from weighbridge.transfer.fingerprints import Wanted
 from weighbridge.transfer.hashing import Hashed
 from weighbridge.transfer.journal import Journal
 from weighbridge.transfer.multipart import Multiparts, Upload, open_name, ready_parts
 from weighbridge.transfer.notes import NOTHING, Notes
 from weighbridge.transfer.progress import Progress, Silent
+from weighbridge.transfer.small import Small
 from weighbridge.transfer.statcache import StatCache
 from weighbridge.transfer.stream import Stream
 from weighbridge.transfer.tally import Tally
@@ -34,11 +37,13 @@ WORKERS = 8
 """Connections at the beginning; see `pace`."""
 _HASHERS = max(1, min(4, os.cpu_count() or 1))
 _HASH_AHEAD = 64
+_GROUP = 32
+"""Small files that are read one after the other: to hand over each takes longer than to read it."""
 _STRIKES = 4
 _LOOK_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sent:
     """Files whose blobs are stored; see `PushResult` for the counts. `claims` are by path."""
 
@@ -47,6 +52,11 @@ class Sent:
     reused_bytes: int
     parts_sent: int
     claims: Mapping[str, Sequence[TensorClaim]] = field(default_factory=dict)
+
+    @cached_property
+    def manifest(self) -> Sha256:
+        """The digest that names the files."""
+        return manifests.digest(self.entries)
 
 
 class Uploader:
@@ -72,6 +82,7 @@ class Uploader:
         self._tally = Tally(self._progress)
         self._again: dict[str, Hashed] = {}
         self._streams: dict[Path, Stream] = {}
+        self._small = Small()
         self._unreported: list[PutDone] = []
 
     def send(self, sources: Sequence[Source], label: str = "push") -> Sent:
@@ -106,6 +117,7 @@ class Uploader:
                 self._client, self._project, self._journal, self._tally, crew, self._send_again
             )
             self._streams = {}
+            self._small = Small()
             left = len(sources)
             for source, file in hash_all(sources, crew, partial(self._read, uploads)):
                 left -= 1
@@ -116,6 +128,7 @@ class Uploader:
                     stream.finish(stream.upload, file)
                 elif file.blob in seen:
                     self._tally.reused(file.size)
+                    self._small.forget(file)
                     if stream is not None:
                         stream.forget()
                 else:
@@ -139,11 +152,13 @@ class Uploader:
 
     def _read(self, uploads: Multiparts, path: Path, stopping: Callable[[], bool]) -> Hashed:
         """Reads one file, in a thread of its own; a large one is sent meanwhile."""
+        size = hashing.size_at(path)
+        if size <= SMALL and (small := self._small.read(path)) is not None:
+            return small
         if (known := self._stats.find(path)) is not None:
             self._notes.recall(known)
             return known
         began = time.time_ns()
-        size = hashing.size_at(path)
         with self._notes.watch(path) as watch:
             if size <= plan.SINGLE_PUT:
                 file = hashing.hash_file(path, stopping, watch.observe)
@@ -201,6 +216,7 @@ class Uploader:
             if item.action == "have":
                 self._journal.settled(file.blob)
                 uploads.familiar = True
+                self._small.forget(file)
                 self._tally.held(str(file.path), 0, file.size)
                 if (stream := self._streams.pop(file.path, None)) is not None:
                     stream.forget()
@@ -231,11 +247,15 @@ class Uploader:
     def _submit_put(self, crew: Crew, file: Hashed, key: str, request: SignedRequest) -> None:
         def task() -> None:
             name = str(file.path)
-            chunk = store.Chunk(file.path, file.stamp, Span(1, 0, file.size), file.sha256)
+            span, data = Span(1, 0, file.size), self._small.data(file)
+            if data is not None and not hashing.still(file):
+                raise hashing.changed(file.path)
+            chunk = store.Chunk(file.path, file.stamp, span, file.sha256, data)
             sent = partial(self._tally.sent, name, 1)
             if store.put(self._client.pool, request, chunk, crew, sent) == "again":
                 self._send_again(file)
                 return
+            self._small.forget(file)
             self._tally.part(name, 1, file.size)
             with self._lock:
                 self._unreported.append(PutDone(file.blob, key))
@@ -291,19 +311,19 @@ def hash_all(
     pool = ThreadPoolExecutor(_HASHERS, thread_name_prefix="weighbridge-read")
     patient = True
     try:
-        queue = iter(sources)
-        ready: SimpleQueue[tuple[Source, Future[Hashed]]] = SimpleQueue()
+        queue = _grouped(sources)
+        ready: SimpleQueue[Future[list[tuple[Source, Hashed]]]] = SimpleQueue()
         running = 0
         while True:
-            for source in islice(queue, _HASH_AHEAD - running):
-                future = pool.submit(read, source.path, stopping)
-                future.add_done_callback(partial(_announce, ready, source))
+            for group in islice(queue, _HASH_AHEAD - running):
+                future = pool.submit(_read_group, group, read, stopping)
+                future.add_done_callback(ready.put)
                 running += 1
             if not running:
                 return
-            source, future = ready.get()
+            future = ready.get()
             running -= 1
-            yield source, future.result()
+            yield from future.result()
     except BaseException as error:
         if crew is not None:
             crew.stop()
@@ -314,10 +334,32 @@ def hash_all(
         pool.shutdown(wait=patient, cancel_futures=True)
 
 
-def _announce(
-    ready: "SimpleQueue[tuple[Source, Future[Hashed]]]", source: Source, future: Future[Hashed]
-) -> None:
-    ready.put((source, future))
+def _grouped(sources: Sequence[Source]) -> Iterator[list[Source]]:
+    """Small files by groups, any other by itself."""
+    group: list[Source] = []
+    for source in sources:
+        if _size(source) > SMALL:
+            yield [source]
+            continue
+        group.append(source)
+        if len(group) == _GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _read_group(
+    group: Sequence[Source],
+    read: Callable[[Path, Callable[[], bool]], Hashed],
+    stopping: Callable[[], bool],
+) -> list[tuple[Source, Hashed]]:
+    found = []
+    for source in group:
+        if stopping():
+            raise Interrupted(f"reading {source.path} was given up")
+        found.append((source, read(source.path, stopping)))
+    return found
 
 
 def _size(source: Source) -> int:

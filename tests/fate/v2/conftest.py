@@ -26,6 +26,10 @@ class WorkingQueue:
             jobs.work(self.api.stores, message["project"], message["job"], message.get("share", ""))
         self.inner.send(topic, message)
 
+    def send_many(self, topic, messages):
+        for message in messages:
+            self.send(topic, message)
+
 
 class Flow:
     """Sends requests as the 2.x client does."""
