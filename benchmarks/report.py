@@ -28,10 +28,12 @@ machine, `ARGS=--long` adds 8 GiB, `python -m benchmarks.transfer --help` has th
 Every contestant is a process of its own; they take turns in each round, the first one changes from round to
 round, and the figure is the median of the rounds. Times are of the call, without the start of an interpreter and
 its imports; for programs (`aws`, `s5cmd`) they are of the whole program. Client, store and registry share one
-machine. A rival is *equal* in integrity if it gives S3 a SHA-256 as the checksum of what it sends (push; those
-whose name says so), or if the received file is hashed afterwards (pull, column "hashed"); our pull always hashes.
-The others are printed beside. "Under SHA-256" is the share of the sent bytes that came with a SHA-256, as a
-checksum or in the signature of the request, which the sink counted.
+machine, of which each section tells: sections may be of different ones, the contestants of a section never are.
+
+A rival is *equal* in integrity if it gives S3 a SHA-256 as the checksum of what it sends (push; those whose name
+says so), or if the received file is hashed afterwards (pull, column "hashed"); our pull always hashes. The others
+are printed beside. "Under SHA-256" is the share of the sent bytes that came with a SHA-256, as a checksum or in
+the signature of the request, which the sink counted.
 
 Our push hashes everything twice: each part, which S3 verifies, and the whole file, whose SHA-256 stands in the
 manifest so that anybody can check it with `sha256sum`. A rival that hands S3 checksums of parts hashes once and
@@ -87,7 +89,6 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """The lines of the page."""
     sections = document["sections"]
     yield INTRO
-    yield "Machine: " + ", ".join(f"{k} {v}" for k, v in document["machine"].items()) + "."
     yield "Rivals: " + ", ".join(f"{k} {v}" for k, v in document["versions"].items()) + ".\n"
     yield "## Bars\n"
     yield "| promise | measured | bar | |\n|---|---|---|---|"
@@ -263,8 +264,10 @@ def _cases(section: Mapping[str, Any]) -> Iterator[str]:
 def _when(section: Mapping[str, Any]) -> str:
     rounds = f"medians of {section['rounds']}" if section["rounds"] > 1 else "one run"
     of = f"commit {section['commit']}, " if section.get("commit") else ""
+    machine = ", ".join(f"{k} {v}" for k, v in section["machine"].items())
     return (
         f"{section['date']}, {of}{rounds}; load of the machine before: {section['load_before']}.\n"
+        f"Machine: {machine}.\n"
     )
 
 

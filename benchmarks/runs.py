@@ -104,9 +104,9 @@ def stamp() -> dict[str, Any]:
 
 
 def save(file: Path, name: str, section: Mapping[str, Any], versions: Mapping[str, str]) -> None:
-    """Puts one section into the result file; the others stay as they were."""
+    """Puts one section and its machine into the result file; the others stay as they were."""
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    sections = {**kept.get("sections", {}), name: section}
-    document = {"machine": machine(), "versions": dict(versions), "sections": sections}
+    whole = {**section, "machine": machine()}
+    document = {"versions": dict(versions), "sections": {**kept.get("sections", {}), name: whole}}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
