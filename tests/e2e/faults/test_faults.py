@@ -25,7 +25,7 @@ def fill(folder, rng):
 
 
 def check_flipped_uploads(proxy):
-    """The store refused every flipped upload, and something was sent in its place."""
+    """The store refused every flipped upload, and got the right bytes after it, or had them."""
     for event in proxy.flipped("PUT"):
         assert event.status >= 400, f"the store took flipped bytes: {event}"
         # 412: the key was there from an earlier try, of which the answer was lost.

@@ -26,7 +26,7 @@ class Server:
 
 
 def test_a_signal_after_the_look_and_before_the_wait_is_not_lost():
-    """Nothing else would wake the command: with `Popen.wait` one in 700 such signals was lost."""
+    """Nothing else would wake the command before the server ends by itself."""
     looks = []
 
     def look():
